@@ -1,0 +1,149 @@
+"""`cito.toml` and the environment, typed and checked at start: every mistake is one line that names it."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+
+EMBEDDED = "embedded"
+
+
+class SettingsError(Exception):
+    """A setting that is unknown, badly typed or missing; the message is one line that names it."""
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Server(_Section):
+    """The HTTP server: where it listens and with how many processes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    drain_seconds: float = 10.0
+
+
+class DatabaseSettings(_Section):
+    """PostgreSQL: where, how many connections, how long to wait."""
+
+    url: str = EMBEDDED
+    owner_url: str | None = None  # for migrations; None: the same server as the owner of the schema
+    pool_max: int = 20  # for all processes of a node together
+    acquire_timeout_seconds: float = 2.0
+    idle_seconds: float = 600.0
+    statement_timeout_seconds: float = 5.0
+    coalescing: bool = True
+    slow_query_ms: float = 100.0
+    replicas: tuple[str, ...] = ()
+
+
+class CacheSettings(_Section):
+    """The two tiers of the cache."""
+
+    url: str = EMBEDDED
+    enabled: bool = True
+    local_bytes: int = 64 * 1024 * 1024
+    deadline_ms: float = 50.0
+
+
+class HttpSettings(_Section):
+    """Manners and limits of the API."""
+
+    fast_path: bool = True
+    max_body_bytes: int = 1_048_576
+    request_timeout_seconds: float = 15.0
+    rate_per_subject_per_second: float = 500.0
+    rate_per_clinic_per_second: float = 5_000.0
+    cors_origins: tuple[str, ...] = ()
+
+
+class AuthSettings(_Section):
+    """How tokens are verified. Without keys, development makes its own; production refuses to start."""
+
+    issuer: str = "cito"
+    audience: str = "cito-api"
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+    secret: str | None = None
+    jwks_file: Path | None = None
+
+
+class ObservabilitySettings(_Section):
+    """What is watched and where it is sent."""
+
+    enabled: bool = True
+    sample_ratio: float = 0.01
+    webhook_url: str | None = None
+
+
+class JobsSettings(_Section):
+    """Background work."""
+
+    broker_url: str = EMBEDDED
+
+
+class ComputeSettings(_Section):
+    """The pool for heavy arithmetic."""
+
+    pool_size: int = 2
+    timeout_seconds: float = 10.0
+
+
+class Settings(_Section):
+    """All settings of one Cito."""
+
+    environment: Literal["development", "production"] = "development"
+    home: Path = Path(".cito")
+    plugins: tuple[str, ...] = ("medications",)
+    server: Server = Server()
+    database: DatabaseSettings = DatabaseSettings()
+    cache: CacheSettings = CacheSettings()
+    http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
+    jobs: JobsSettings = JobsSettings()
+    compute: ComputeSettings = ComputeSettings()
+    rollout: dict[str, str] = {}
+    plugin: dict[str, dict[str, Any]] = {}  # [plugin.<name>]: checked by the plugin's own struct
+
+
+def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read `path` (None: `cito.toml` where it exists, else defaults), then `CITO_SECTION__KEY` over it.
+
+    Raises:
+        SettingsError: one line for the first mistake found.
+    """
+    found = path or Path("cito.toml")
+    if path is not None and not path.exists():
+        raise SettingsError(f"{path}: no such file")
+    try:
+        tree: dict[str, Any] = tomllib.loads(found.read_text()) if found.exists() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{found}: {error}") from None
+    for name, value in environment.items():
+        if name.startswith("CITO_"):
+            _overlay(tree, name, value)
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{found.name} and environment: {error}") from None
+
+
+def _overlay(tree: dict[str, Any], variable: str, value: str) -> None:
+    """Put one variable's value where its name says: `CITO_DATABASE__POOL_MAX` is `database.pool_max`."""
+    section, _, key = variable.removeprefix("CITO_").lower().partition("__")
+    if not key:
+        tree[section] = value.split(",") if section == "plugins" else value
+        return
+    struct = get_type_hints(Settings).get(section)
+    fields = get_type_hints(struct) if isinstance(struct, type) and struct is not dict else {}
+    is_list = "tuple" in str(fields.get(key, ""))
+    tree.setdefault(section, {})[key] = [v for v in value.split(",") if v] if is_list else value
