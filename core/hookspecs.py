@@ -32,6 +32,7 @@ from cito.core.declarations import (
 
 if TYPE_CHECKING:
     from cito.core.context import Context
+    from cito.core.database.query import Query, Statement
     from cito.core.telemetry import Record
 
 PROJECT = "cito"
@@ -67,6 +68,11 @@ class Plugin:
 
         Each handler has an `operation_id` (its name in metrics and targets) and `opt=rules(...)`.
         """
+        return ()
+
+    @hookspec
+    def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
+        """Return every binding of a block of `queries.sql` and `naive.sql`: a block without one is refused."""
         return ()
 
     @hookspec

@@ -17,11 +17,7 @@ class SettingsError(Exception):
     """A setting that is unknown, badly typed or missing; the message is one line that names it."""
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class Server(_Section):
+class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The HTTP server: where it listens and with how many processes."""
 
     host: str = "127.0.0.1"
@@ -32,7 +28,7 @@ class Server(_Section):
     drain_seconds: float = 10.0
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """PostgreSQL: where, how many connections, how long to wait."""
 
     url: str = EMBEDDED
@@ -46,7 +42,7 @@ class DatabaseSettings(_Section):
     replicas: tuple[str, ...] = ()
 
 
-class CacheSettings(_Section):
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The two tiers of the cache."""
 
     url: str = EMBEDDED
@@ -55,7 +51,7 @@ class CacheSettings(_Section):
     deadline_ms: float = 50.0
 
 
-class HttpSettings(_Section):
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Manners and limits of the API."""
 
     fast_path: bool = True
@@ -66,7 +62,7 @@ class HttpSettings(_Section):
     cors_origins: tuple[str, ...] = ()
 
 
-class AuthSettings(_Section):
+class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tokens are verified. Without keys, development makes its own; production refuses to start."""
 
     issuer: str = "cito"
@@ -76,7 +72,7 @@ class AuthSettings(_Section):
     jwks_file: Path | None = None
 
 
-class ObservabilitySettings(_Section):
+class ObservabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is watched and where it is sent."""
 
     enabled: bool = True
@@ -84,20 +80,20 @@ class ObservabilitySettings(_Section):
     webhook_url: str | None = None
 
 
-class JobsSettings(_Section):
+class JobsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Background work."""
 
     broker_url: str = EMBEDDED
 
 
-class ComputeSettings(_Section):
+class ComputeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The pool for heavy arithmetic."""
 
     pool_size: int = 2
     timeout_seconds: float = 10.0
 
 
-class Settings(_Section):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one Cito."""
 
     environment: Literal["development", "production"] = "development"
