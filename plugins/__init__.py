@@ -1,0 +1,1 @@
+"""The domain plugins that come with Cito, and `clinical`, the vocabulary that they share."""
