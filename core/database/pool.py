@@ -1,33 +1,174 @@
-"""The way to PostgreSQL of one process: readers, transactions, deadlines, shedding. Interface; the body follows."""
+"""The way to PostgreSQL of one process: readers, transactions, deadlines, shedding."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Protocol
 from uuid import UUID
 
-from cito.core.declarations import Executor
+import msgspec
+
+from cito.core.database.connection import Command
+from cito.core.database.connections import Pool, PoolFigures
+from cito.core.database.errors import DatabaseError, QueryFailed
+from cito.core.database.parameters import Binder, Wire
+from cito.core.database.reader import Reader
+from cito.core.database.rows import MakeRow
+from cito.core.database.sql import NamedQuery, read_queries
+from cito.core.database.transaction import Transaction
 
 Committed = Callable[[Sequence[str]], Awaitable[None]]
 
+_LEAST_TIMEOUT_MS = 500.0
+_TIMEOUT_PER_TARGET = 50
+
+
+class PoolSettings(Protocol):
+    """What of the settings this layer reads; `cito.core.settings.DatabaseSettings` has it."""
+
+    @property
+    def pool_max(self) -> int:
+        """Connections for all processes of a node together."""
+        ...
+
+    @property
+    def acquire_timeout_seconds(self) -> float:
+        """A caller waits no longer for a connection."""
+        ...
+
+    @property
+    def idle_seconds(self) -> float:
+        """An unused connection is closed after it."""
+        ...
+
+    @property
+    def statement_timeout_seconds(self) -> float:
+        """No statement runs longer."""
+        ...
+
 
 class Database:
-    """The pool of one process.
+    """The pool of one process and the named queries it may run. Made by `Database.open`.
 
     Attributes:
-        committed: called after each commit, before `transaction` returns, with the tags that the
-            transaction's own triggers wrote to the outbox; the cache bumps them, so a writer's next read is fresh.
+        committed: called after each commit that made something stale, before `transaction` returns, with the
+            tags that the transaction's own triggers wrote to the outbox; the cache bumps them, so that a
+            writer's next read is fresh.
     """
 
-    committed: Committed | None = None
+    def __init__(self, pool: Pool, queries: Mapping[str, NamedQuery], statement_timeout_seconds: float) -> None:
+        self.committed: Committed | None = None
+        self.pool = pool
+        self._queries = {**core_queries(), **queries}
+        self._timeout_ms = statement_timeout_seconds * 1000
+        self._binders: dict[tuple[str, type[msgspec.Struct]], Binder] = {}
 
-    def reader(self, clinic_id: UUID | None, *, primary: bool = False) -> Executor:
+    @classmethod
+    async def open(
+        cls, settings: PoolSettings, url: str, queries: Mapping[str, NamedQuery], *, processes: int = 1
+    ) -> Database:
+        """Connect as the application role.
+
+        Args:
+            settings: limits.
+            url: a libpq URL.
+            queries: all plugins' named queries.
+            processes: how many processes of this node share `settings.pool_max`.
+
+        Raises:
+            DatabaseError: the server is not there or refuses.
+        """
+        pool = Pool(
+            url,
+            size=max(1, settings.pool_max // max(1, processes)),
+            acquire_timeout_seconds=settings.acquire_timeout_seconds,
+            idle_seconds=settings.idle_seconds,
+        )
+        await pool.start()
+        return cls(pool, queries, settings.statement_timeout_seconds)
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self.pool.close()
+
+    def reader(self, clinic_id: UUID | None, *, primary: bool = False) -> Reader:
         """Return where reads of one clinic run (None: tables that belong to no clinic).
 
-        Each call is one round trip, under row-level security. `primary`: never a replica (decisions).
+        Each call is one round trip, read-only, under row-level security. `primary`: never a replica
+        (decisions).
         """
-        raise NotImplementedError
+        return Reader(self, clinic_id, primary=primary)
 
-    def transaction(self, clinic_id: UUID | None) -> AbstractAsyncContextManager[Executor]:
-        """Open a transaction on the primary; commits on leaving, rolls back on an exception."""
-        raise NotImplementedError
+    @asynccontextmanager
+    async def transaction(self, clinic_id: UUID | None) -> AsyncIterator[Transaction]:
+        """Open a transaction on the primary; commits on leaving, rolls back on an exception.
+
+        Nothing is sent before the first statement, and `begin`, scope and statement go out together.
+
+        Raises:
+            DatabaseError: what the server refused; ConnectionLost at the end: whether it is committed is
+                not known.
+        """
+        opened = Transaction(self, clinic_id)
+        try:
+            yield opened
+        except BaseException:
+            await opened.rollback()
+            raise
+        tags = await opened.commit()
+        if tags and self.committed is not None:
+            await self.committed(tags)
+
+    def figures(self) -> PoolFigures:
+        """Return what the pool does now and has done."""
+        return self.pool.figures()
+
+    def query(self, name: str) -> NamedQuery:
+        """Return the named query.
+
+        Raises:
+            QueryFailed: no SQL file has it.
+        """
+        found = self._queries.get(name)
+        if found is None:
+            raise QueryFailed(f"no SQL file has a query named {name}")
+        return found
+
+    def command(self, name: str, params: msgspec.Struct, make_row: MakeRow | None) -> Command:
+        """Return the named query with its parameters, checked, ready to be sent.
+
+        Raises:
+            ParameterError: a parameter of the wrong type or length.
+        """
+        query = self.query(name)
+        key = (name, type(params))
+        binder = self._binders.get(key)
+        if binder is None:
+            binder = self._binders[key] = Binder(name, query.parameters, type(params))
+        return Command(name, query.text, binder.bind(params), make_row)
+
+    def core_command(self, name: str, values: Sequence[Wire] = (), make_row: MakeRow | None = None) -> Command:
+        """Return one of the core's own statements."""
+        return Command(name, self._queries[name].text, values, make_row)
+
+    def timeout_ms(self, name: str) -> int:
+        """Return a read's time limit: generous beside its target, never above the configured one."""
+        target_ms = self._queries[name].target_ms
+        if target_ms is None:
+            return int(self._timeout_ms)
+        return int(min(self._timeout_ms, max(_LEAST_TIMEOUT_MS, target_ms * _TIMEOUT_PER_TARGET)))
+
+    @property
+    def statement_timeout_ms(self) -> int:
+        """The limit of each statement of a transaction."""
+        return int(self._timeout_ms)
+
+
+def core_queries() -> dict[str, NamedQuery]:
+    """Return the core's own named queries."""
+    return read_queries(files("cito.sql") / "core" / "queries.sql")
+
+
+__all__ = ["Committed", "Database", "DatabaseError", "core_queries"]

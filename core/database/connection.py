@@ -1,0 +1,240 @@
+"""One connection: a batch of statements out and their results back in one flush, as one transaction.
+
+psycopg opens the connection and speaks the protocol (libpq in pipeline mode); waiting is one future on a
+reader that stays registered, so that a server that goes away is noticed while the connection is idle.
+PostgreSQL runs everything up to a sync as one transaction unless `begin` says otherwise, so a scoped read
+needs no begin and no commit of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from time import monotonic
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+
+from cito.core.database.errors import DatabaseError, connection_lost, refusal
+from cito.core.database.parameters import Wire
+
+_ROWS = pq.ExecStatus.TUPLES_OK
+_DONE = pq.ExecStatus.COMMAND_OK
+_SYNC = pq.ExecStatus.PIPELINE_SYNC
+_FAILED = pq.ExecStatus.FATAL_ERROR
+_STALE_PLAN = frozenset({"0A000", "26000", "42P05"})  # result type changed; prepared elsewhere or lost
+
+
+class Command(NamedTuple):
+    """One statement of a batch: its name on the server, its text, its parameters, how to make a row."""
+
+    name: str
+    text: str
+    values: Sequence[Wire]
+    make_row: Callable[[Sequence[Any]], Any] | None
+
+
+class Answer(Enum):
+    """What a message of a batch is answered with."""
+
+    CLOSED = 1
+    PREPARED = 2
+    RESULT = 3
+
+
+class StalePlan(Exception):  # noqa: N818 - a signal, not a failure
+    """A prepared statement no longer fits the server; nothing was executed, the batch may be sent again."""
+
+
+class Connection:
+    """A libpq connection in pipeline mode, bound to the running event loop.
+
+    Attributes:
+        broken: lost or out of step; must not be used again.
+        settled: every answer was read; False after a caller left in the middle, until `settle`.
+        idle_since: `time.monotonic` when it was last given back.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.broken = False
+        self.settled = True
+        self.idle_since = monotonic()
+        self.on_broken: Callable[[Connection], None] | None = None
+        self._psycopg = connection
+        self._pgconn = connection.pgconn
+        self._pgconn.enter_pipeline_mode()
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._prepared: dict[str, Transformer] = {}
+        self._fd = self._pgconn.socket
+        self._loop.add_reader(self._fd, self._readable)
+
+    @classmethod
+    async def open(cls, url: str, timeout_seconds: float) -> Connection:
+        """Connect.
+
+        Raises:
+            DatabaseError: the server is not there, refuses, or does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                raw = await psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=None)
+        except (psycopg.Error, TimeoutError, OSError):
+            raise connection_lost("connect") from None
+        return cls(raw)
+
+    @property
+    def backend_pid(self) -> int:
+        """The server process, for tests and reports."""
+        return self._pgconn.backend_pid
+
+    @property
+    def in_transaction(self) -> bool:
+        """The server has an open transaction: between `begin` and its end."""
+        return self._pgconn.transaction_status != pq.TransactionStatus.IDLE
+
+    async def run(self, batch: Sequence[Command]) -> list[Any]:
+        """Send the batch in one flush and return one result for each: rows, or how many were touched.
+
+        The first failure fails the batch. When the caller is cancelled, the connection is out of step until
+        `settle` has read the rest.
+
+        Raises:
+            DatabaseError: what the server refused, without values.
+            StalePlan: send it again.
+        """
+        expected: deque[tuple[Answer, Command]] = deque()
+        self.settled = False
+        try:
+            for command in batch:
+                encoded = command.name.encode()
+                if command.name not in self._prepared:
+                    # Closing what is not there is no error, and a leftover of that name would be one.
+                    self._pgconn.send_close_prepared(encoded)
+                    self._pgconn.send_prepare(encoded, command.text.encode())
+                    expected += ((Answer.CLOSED, command), (Answer.PREPARED, command))
+                self._pgconn.send_query_prepared(encoded, command.values)
+                expected.append((Answer.RESULT, command))
+            self._pgconn.pipeline_sync()
+            await self._flush()
+            return await self._results(expected)
+        except psycopg.OperationalError:
+            self._break()
+            raise connection_lost(batch[-1].name) from None
+
+    async def settle(self, seconds: float = 1.0) -> None:
+        """After a cancelled `run`: stop the statement on the server, read what is still to come, or break."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._psycopg.cancel_safe(timeout=seconds)
+                while not self._at_sync():
+                    self._pgconn.flush()
+                    await self._wait()
+        except (psycopg.Error, TimeoutError, OSError):
+            self._break()
+
+    def close(self) -> None:
+        """End it at once; the server rolls back what is open."""
+        self.on_broken = None
+        self._break()
+
+    async def _flush(self) -> None:
+        while self._pgconn.flush():  # the socket is full: large parameters
+            writable = self._loop.create_future()
+            self._loop.add_writer(self._fd, _wake, writable)
+            try:
+                await writable
+            finally:
+                self._loop.remove_writer(self._fd)
+
+    async def _results(self, expected: deque[tuple[Answer, Command]]) -> list[Any]:
+        results: list[Any] = []
+        failed: DatabaseError | StalePlan | None = None
+        ended = False  # each statement's results end with None; two in a row: we are out of step
+        while True:
+            while self._pgconn.is_busy():
+                await self._wait()
+            result = self._pgconn.get_result()
+            if result is None:
+                if ended:
+                    raise psycopg.OperationalError
+                ended = True
+                continue
+            ended = False
+            status = result.status
+            if status == _SYNC:
+                self.settled = True
+                break
+            answer, command = expected.popleft()
+            if status == _ROWS:
+                results.append(self._load(command, result))
+            elif status == _DONE and answer is Answer.PREPARED:
+                self._prepared[command.name] = Transformer(self._psycopg)
+            elif status == _DONE and answer is Answer.RESULT:
+                results.append(result.command_tuples or 0)
+            elif status == _FAILED:
+                failed = self._refused(command.name, result)
+        if failed is not None:
+            raise failed
+        return results
+
+    def _load(self, command: Command, result: pq.abc.PGresult) -> Any:
+        if command.make_row is None:
+            return result.ntuples
+        transformer = self._prepared[command.name]
+        transformer.set_pgresult(result, set_loaders=transformer.pgresult is None)
+        return transformer.load_rows(0, result.ntuples, command.make_row)
+
+    def _refused(self, name: str, result: pq.abc.PGresult) -> DatabaseError | StalePlan:
+        sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+        if sqlstate in _STALE_PLAN:
+            self._prepared.clear()
+            return StalePlan()
+        constraint = (result.error_field(pq.DiagnosticField.CONSTRAINT_NAME) or b"").decode()
+        return refusal(sqlstate, name, constraint)
+
+    def _at_sync(self) -> bool:
+        while not self._pgconn.is_busy():
+            result = self._pgconn.get_result()
+            if result is not None and result.status == _SYNC:
+                self.settled = True
+                return True
+        return False
+
+    async def _wait(self) -> None:
+        if self.broken:
+            raise psycopg.OperationalError
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _readable(self) -> None:
+        try:
+            self._pgconn.consume_input()
+        except psycopg.OperationalError:
+            self._break()
+            return
+        if self._waiter is not None:
+            _wake(self._waiter)
+
+    def _break(self) -> None:
+        if self.broken:
+            return
+        self.broken = self.settled = True
+        self._loop.remove_reader(self._fd)
+        self._pgconn.finish()
+        if self._waiter is not None:
+            _wake(self._waiter)
+        if self.on_broken is not None:
+            self.on_broken(self)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

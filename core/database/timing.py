@@ -1,0 +1,30 @@
+"""Notes each query in the record of the request, job or relay step that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter_ns
+from typing import Any
+
+from cito.core.database.connection import Command, Connection
+from cito.core.telemetry import What, current_record
+
+
+async def timed(connection: Connection, batch: Sequence[Command], what: What = What.QUERY) -> list[Any]:
+    """Run a batch and note its last statement: name, duration, rows, and the kind of failure if any.
+
+    Raises:
+        DatabaseError, StalePlan: as `Connection.run`.
+    """
+    record = current_record.get()
+    if record is None:
+        return await connection.run(batch)
+    start_ns = perf_counter_ns()
+    try:
+        results = await connection.run(batch)
+    except BaseException as error:
+        record.add(what, batch[-1].name, start_ns, code=type(error).__name__)
+        raise
+    last = results[-1]
+    record.add(what, batch[-1].name, start_ns, amount=last if isinstance(last, int) else len(last))
+    return results

@@ -1,0 +1,50 @@
+-- The runner of migrations: its own table, its lock, its questions. Run as the owner.
+
+-- name: create_migrations_table()
+-- Remembers what was applied, with the checksum of what it was.
+-- returns: rows
+create table if not exists cito.migrations (
+    id text primary key,
+    plugin text not null,
+    checksum text not null,
+    applied_at timestamptz not null default clock_timestamp()
+)
+
+-- name: lock_migrations()
+-- One migrator at a time, in the whole database; the others wait.
+-- returns: one
+select pg_advisory_lock(7240571)
+
+-- name: applied_migrations()
+-- What was applied, oldest first.
+-- returns: many
+select id, plugin, checksum from cito.migrations order by applied_at, id
+
+-- name: note_migration(id, plugin, checksum)
+-- Remembers one, in the transaction of its statements.
+-- returns: rows
+insert into cito.migrations (id, plugin, checksum) values (:id, :plugin, :checksum)
+
+-- name: forget_migration(id)
+-- Forgets one that was rolled back.
+-- returns: rows
+delete from cito.migrations where id = :id
+
+-- name: limit_lock_wait(milliseconds)
+-- A change that cannot get its lock soon must not queue everybody else behind it.
+-- returns: one
+select set_config('lock_timeout', :milliseconds, false)
+
+-- name: set_password(name, password)
+-- Hands a password to roles.sql without writing it into a statement.
+-- returns: one
+select set_config(:name, :password, false)
+
+-- name: missing_extensions(names)
+-- Which of these extensions are not created, and whether the server has them at all.
+-- returns: many
+select
+    wanted.name,
+    exists (select from pg_available_extensions as a where a.name = wanted.name) as available
+from unnest(:names::text[]) as wanted (name)
+where not exists (select from pg_extension where extname = wanted.name)
