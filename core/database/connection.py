@@ -19,7 +19,7 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
-from cito.core.database.errors import DatabaseError, connection_lost, refusal
+from cito.core.database.errors import DatabaseProblem, connection_lost, refusal
 from cito.core.database.parameters import Wire
 
 _ROWS = pq.ExecStatus.TUPLES_OK
@@ -36,6 +36,23 @@ class Command(NamedTuple):
     text: str
     values: Sequence[Wire]
     make_row: Callable[[Sequence[Any]], Any] | None
+
+
+class Loads:
+    """How the columns of one prepared statement become Python values; found once, at its first result."""
+
+    __slots__ = ("_known", "_transformer")
+
+    def __init__(self, transformer: Any) -> None:
+        self._transformer = transformer
+        self._known = False
+
+    def rows(self, result: pq.abc.PGresult, make_row: Callable[[Sequence[Any]], Any]) -> list[Any]:
+        """Return the result's rows."""
+        self._transformer.set_pgresult(result, set_loaders=not self._known)
+        self._known = True
+        rows: list[Any] = self._transformer.load_rows(0, result.ntuples, make_row)
+        return rows
 
 
 class Answer(Enum):
@@ -69,7 +86,7 @@ class Connection:
         self._pgconn.enter_pipeline_mode()
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._prepared: dict[str, Transformer] = {}
+        self._prepared: dict[str, Loads] = {}
         self._fd = self._pgconn.socket
         self._loop.add_reader(self._fd, self._readable)
 
@@ -78,7 +95,7 @@ class Connection:
         """Connect.
 
         Raises:
-            DatabaseError: the server is not there, refuses, or does not answer in time.
+            DatabaseProblem: the server is not there, refuses, or does not answer in time.
         """
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -104,7 +121,7 @@ class Connection:
         `settle` has read the rest.
 
         Raises:
-            DatabaseError: what the server refused, without values.
+            DatabaseProblem: what the server refused, without values.
             StalePlan: send it again.
         """
         expected: deque[tuple[Answer, Command]] = deque()
@@ -153,43 +170,38 @@ class Connection:
 
     async def _results(self, expected: deque[tuple[Answer, Command]]) -> list[Any]:
         results: list[Any] = []
-        failed: DatabaseError | StalePlan | None = None
-        ended = False  # each statement's results end with None; two in a row: we are out of step
-        while True:
-            while self._pgconn.is_busy():
-                await self._wait()
-            result = self._pgconn.get_result()
-            if result is None:
-                if ended:
-                    raise psycopg.OperationalError
-                ended = True
-                continue
-            ended = False
-            status = result.status
-            if status == _SYNC:
-                self.settled = True
-                break
+        failed: DatabaseProblem | StalePlan | None = None
+        while (result := await self._next_result()).status != _SYNC:
             answer, command = expected.popleft()
-            if status == _ROWS:
+            if result.status == _ROWS:
                 results.append(self._load(command, result))
-            elif status == _DONE and answer is Answer.PREPARED:
-                self._prepared[command.name] = Transformer(self._psycopg)
-            elif status == _DONE and answer is Answer.RESULT:
-                results.append(result.command_tuples or 0)
-            elif status == _FAILED:
+            elif result.status == _FAILED:
                 failed = self._refused(command.name, result)
+            elif result.status == _DONE and answer is Answer.PREPARED:
+                self._prepared[command.name] = Loads(Transformer(self._psycopg))
+            elif result.status == _DONE and answer is Answer.RESULT:
+                results.append(result.command_tuples or 0)
+        self.settled = True
         if failed is not None:
             raise failed
         return results
 
+    async def _next_result(self) -> pq.abc.PGresult:
+        """Return the next result; each statement's results end with None, and two in a row never come."""
+        for _ in range(2):
+            while self._pgconn.is_busy():
+                await self._wait()
+            result = self._pgconn.get_result()
+            if result is not None:
+                return result
+        raise psycopg.OperationalError
+
     def _load(self, command: Command, result: pq.abc.PGresult) -> Any:
         if command.make_row is None:
             return result.ntuples
-        transformer = self._prepared[command.name]
-        transformer.set_pgresult(result, set_loaders=transformer.pgresult is None)
-        return transformer.load_rows(0, result.ntuples, command.make_row)
+        return self._prepared[command.name].rows(result, command.make_row)
 
-    def _refused(self, name: str, result: pq.abc.PGresult) -> DatabaseError | StalePlan:
+    def _refused(self, name: str, result: pq.abc.PGresult) -> DatabaseProblem | StalePlan:
         sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
         if sqlstate in _STALE_PLAN:
             self._prepared.clear()

@@ -14,7 +14,7 @@ from time import monotonic, perf_counter_ns
 import msgspec
 
 from cito.core.database.connection import Command, Connection, StalePlan
-from cito.core.database.errors import DatabaseError, pool_full
+from cito.core.database.errors import DatabaseProblem, pool_full
 from cito.core.telemetry import What, current_record
 
 WAIT_BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
@@ -75,7 +75,7 @@ class Pool:
         """Open the first connection, so that a wrong URL is noticed now.
 
         Raises:
-            DatabaseError: the server is not there or refuses.
+            DatabaseProblem: the server is not there or refuses.
         """
         self._release(await self.acquire("connect"))
         self._sweep()
@@ -84,7 +84,7 @@ class Pool:
         """Return a connection; give it back by `take_back`.
 
         Raises:
-            DatabaseError: PoolFull (the queue is full, or the deadline passed) or ConnectionLost.
+            DatabaseProblem: PoolFull (the queue is full, or the deadline passed) or ConnectionLost.
         """
         while self._idle:
             connection = self._idle.pop()
@@ -212,7 +212,7 @@ class Pool:
         if not connection.broken and connection.in_transaction:
             try:
                 await connection.run((_ROLLBACK,))
-            except (DatabaseError, StalePlan):
+            except (DatabaseProblem, StalePlan):
                 connection.close()
         self._release(connection)
 

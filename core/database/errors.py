@@ -5,7 +5,7 @@ from __future__ import annotations
 from cito.core.errors import Conflict, Forbidden, Invalid, Problem, Unavailable
 
 
-class DatabaseError(Exception):
+class DatabaseProblem(Exception):  # noqa: N818 - each kind of it is a Problem
     """PostgreSQL's refusal, reduced to what holds no data. Mixed into the problem that a caller sees.
 
     Attributes:
@@ -19,43 +19,43 @@ class DatabaseError(Exception):
     query: str = ""
 
 
-class UniqueViolation(DatabaseError, Conflict):
+class UniqueViolation(DatabaseProblem, Conflict):
     """The row exists already; `constraint` says by which key."""
 
 
-class ForeignKeyViolation(DatabaseError, Conflict):
+class ForeignKeyViolation(DatabaseProblem, Conflict):
     """The row refers to one that is not there, or others refer to it."""
 
 
-class ValueRefused(DatabaseError, Invalid):
+class ValueRefused(DatabaseProblem, Invalid):
     """A value breaks a check, is missing, out of range or of the wrong form."""
 
 
-class NotAllowed(DatabaseError, Forbidden):
+class NotAllowed(DatabaseProblem, Forbidden):
     """Row-level security or a missing grant refused it."""
 
 
-class Contention(DatabaseError, Unavailable):
+class Contention(DatabaseProblem, Unavailable):
     """A deadlock or a lock that was not to be had; the transaction may be tried again as a whole."""
 
 
-class TimedOut(DatabaseError, Unavailable):
+class TimedOut(DatabaseProblem, Unavailable):
     """The statement ran into its time limit."""
 
 
-class ConnectionLost(DatabaseError, Unavailable):
+class ConnectionLost(DatabaseProblem, Unavailable):
     """The server went away: whether a write reached it is not known."""
 
 
-class PoolFull(DatabaseError, Unavailable):
+class PoolFull(DatabaseProblem, Unavailable):
     """No connection within the deadline, or too many callers wait already."""
 
 
-class QueryFailed(DatabaseError, Problem):
+class QueryFailed(DatabaseProblem, Problem):
     """A defect of ours: bad SQL, a missing table; the log and `cito doctor` name it."""
 
 
-_EXACT: dict[str, type[DatabaseError]] = {
+_EXACT: dict[str, type[DatabaseProblem]] = {
     "23505": UniqueViolation,
     "23P01": UniqueViolation,
     "23503": ForeignKeyViolation,
@@ -65,14 +65,14 @@ _EXACT: dict[str, type[DatabaseError]] = {
     "55P03": Contention,
     "57014": TimedOut,
 }
-_CLASSES: dict[str, type[DatabaseError]] = {
+_CLASSES: dict[str, type[DatabaseProblem]] = {
     "08": ConnectionLost,
     "22": ValueRefused,
     "23": ValueRefused,
     "53": ConnectionLost,
     "57": ConnectionLost,
 }
-_SENTENCES: dict[type[DatabaseError], str] = {
+_SENTENCES: dict[type[DatabaseProblem], str] = {
     UniqueViolation: "this already exists",
     ForeignKeyViolation: "this refers to something that is not there, or is still referred to",
     ValueRefused: "a value breaks a rule of the data",
@@ -85,23 +85,23 @@ _SENTENCES: dict[type[DatabaseError], str] = {
 }
 
 
-def refusal(sqlstate: str, query: str, constraint: str = "") -> DatabaseError:
+def refusal(sqlstate: str, query: str, constraint: str = "") -> DatabaseProblem:
     """Return the problem for an SQLSTATE, ready to be raised."""
     kind = _EXACT.get(sqlstate) or _CLASSES.get(sqlstate[:2], QueryFailed)
     return _make(kind, sqlstate, query, constraint)
 
 
-def connection_lost(query: str) -> DatabaseError:
+def connection_lost(query: str) -> DatabaseProblem:
     """Return the problem of a connection that ended before the answer."""
     return _make(ConnectionLost, "", query, "")
 
 
-def pool_full(query: str) -> DatabaseError:
+def pool_full(query: str) -> DatabaseProblem:
     """Return the problem of a pool without a free connection."""
     return _make(PoolFull, "", query, "")
 
 
-def _make(kind: type[DatabaseError], sqlstate: str, query: str, constraint: str) -> DatabaseError:
+def _make(kind: type[DatabaseProblem], sqlstate: str, query: str, constraint: str) -> DatabaseProblem:
     again = 1 if issubclass(kind, Unavailable) else None
     assert issubclass(kind, Problem)
     error = kind(_SENTENCES[kind], retry_after_seconds=again)

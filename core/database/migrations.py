@@ -22,6 +22,7 @@ from cito.core.database.sql import read_queries, statements
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Source = tuple[str, Traversable]  # plugin, its sql folder
 
+EXTENSIONS = ("pg_trgm", "unaccent", "fuzzystrmatch", "btree_gin", "btree_gist", "pg_stat_statements")
 LOCK_TIMEOUT_MS = 5_000
 _LOCK_ATTEMPTS = 5
 _FILE = re.compile(r"(?P<id>(?P<plugin>[a-z][a-z0-9_]*?)_(?P<number>\d{4})_[a-z0-9_]+)\.sql")
@@ -112,6 +113,8 @@ async def migrate(
     wanted = read_migrations(sources)
     async with _connected(owner_url) as connection:
         await connection.execute(_say("lock_migrations"))
+        await create_extensions(connection)
+        await connection.execute(_say("create_core_schema"))
         await connection.execute(_say("create_migrations_table"))
         await connection.execute(_say("limit_lock_wait"), (str(LOCK_TIMEOUT_MS),))
         todo = _not_applied(wanted, await _applied(connection))
@@ -151,6 +154,28 @@ async def roll_back(
                 raise MigrationError(f"{migration.id}: there is no {migration.id}.rollback.sql")
             await _run(connection, migration, migration.down, (_say("forget_migration"), (migration.id,)))
         return [m.id for m in todo]
+
+
+async def create_extensions(connection: Connection) -> None:
+    """Create the extensions that are missing; all but pg_stat_statements need no superuser.
+
+    Raises:
+        MigrationError: names the extension and what to do.
+    """
+    missing = await connection.execute(_say("missing_extensions"), (list(EXTENSIONS),))
+    for name, available in await missing.fetchall():
+        if not available:
+            raise MigrationError(
+                f"extension {name}: the server lacks it; install PostgreSQL's contrib package"
+            )
+        try:
+            await connection.execute(
+                psycopg.sql.SQL("create extension if not exists {}").format(psycopg.sql.Identifier(name))
+            )
+        except psycopg.errors.InsufficientPrivilege:
+            raise MigrationError(
+                f"extension {name}: run `create extension {name};` as a superuser, then try again"
+            ) from None
 
 
 async def _run(

@@ -171,6 +171,7 @@ def _limited(inner: Dump, extras: tuple[object, ...]) -> Dump:
         return inner
 
     def dump(value: typing.Any) -> Wire:
+        encoded = inner(value)
         if value is not None:
             if meta.max_length is not None and len(value) > meta.max_length:
                 raise ValueError(f"longer than {meta.max_length}")
@@ -178,6 +179,6 @@ def _limited(inner: Dump, extras: tuple[object, ...]) -> Dump:
                 raise ValueError(f"shorter than {meta.min_length}")
             if (meta.ge is not None and value < meta.ge) or (meta.le is not None and value > meta.le):
                 raise ValueError("outside its range")
-        return inner(value)
+        return encoded
 
     return dump

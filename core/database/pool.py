@@ -12,7 +12,7 @@ import msgspec
 
 from cito.core.database.connection import Command
 from cito.core.database.connections import Pool, PoolFigures
-from cito.core.database.errors import DatabaseError, QueryFailed
+from cito.core.database.errors import DatabaseProblem, QueryFailed
 from cito.core.database.parameters import Binder, Wire
 from cito.core.database.reader import Reader
 from cito.core.database.rows import MakeRow
@@ -58,7 +58,9 @@ class Database:
             writer's next read is fresh.
     """
 
-    def __init__(self, pool: Pool, queries: Mapping[str, NamedQuery], statement_timeout_seconds: float) -> None:
+    def __init__(
+        self, pool: Pool, queries: Mapping[str, NamedQuery], statement_timeout_seconds: float
+    ) -> None:
         self.committed: Committed | None = None
         self.pool = pool
         self._queries = {**core_queries(), **queries}
@@ -78,7 +80,7 @@ class Database:
             processes: how many processes of this node share `settings.pool_max`.
 
         Raises:
-            DatabaseError: the server is not there or refuses.
+            DatabaseProblem: the server is not there or refuses.
         """
         pool = Pool(
             url,
@@ -108,7 +110,7 @@ class Database:
         Nothing is sent before the first statement, and `begin`, scope and statement go out together.
 
         Raises:
-            DatabaseError: what the server refused; ConnectionLost at the end: whether it is committed is
+            DatabaseProblem: what the server refused; ConnectionLost at the end: whether it is committed is
                 not known.
         """
         opened = Transaction(self, clinic_id)
@@ -149,7 +151,9 @@ class Database:
             binder = self._binders[key] = Binder(name, query.parameters, type(params))
         return Command(name, query.text, binder.bind(params), make_row)
 
-    def core_command(self, name: str, values: Sequence[Wire] = (), make_row: MakeRow | None = None) -> Command:
+    def core_command(
+        self, name: str, values: Sequence[Wire] = (), make_row: MakeRow | None = None
+    ) -> Command:
         """Return one of the core's own statements."""
         return Command(name, self._queries[name].text, values, make_row)
 
@@ -171,4 +175,4 @@ def core_queries() -> dict[str, NamedQuery]:
     return read_queries(files("cito.sql") / "core" / "queries.sql")
 
 
-__all__ = ["Committed", "Database", "DatabaseError", "core_queries"]
+__all__ = ["Committed", "Database", "DatabaseProblem", "core_queries"]

@@ -37,7 +37,7 @@ class Reader:
 
         Raises:
             ParameterError: a parameter of the wrong type or length; nothing was sent.
-            DatabaseError: refused, timed out, or no connection to be had.
+            DatabaseProblem: refused, timed out, or no connection to be had.
         """
         assert issubclass(row, msgspec.Struct)
         rows: list[V] = await self._read(self._database.command(name, params, row_maker(row)))
@@ -47,7 +47,7 @@ class Reader:
         """Run the named query and return how many rows it has.
 
         Raises:
-            ParameterError, DatabaseError: as `fetch`.
+            ParameterError, DatabaseProblem: as `fetch`.
         """
         touched: int = await self._read(self._database.command(name, params, None))
         return touched

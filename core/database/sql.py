@@ -9,6 +9,7 @@ parameter there.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
@@ -188,7 +189,7 @@ def _blocks(file: Traversable) -> Iterator[tuple[str, tuple[str, ...] | None, li
             raise SqlError(f"{file.name}:{i + 1}: SQL before the first `-- name:`")
         if re.match(r"^--\s*name:", line):
             raise SqlError(f"{file.name}:{i + 1}: write `-- name: lower_case(parameter, ...)`")
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in itertools.pairwise(starts):
         header = _HEADER.match(lines[start])
         assert header is not None
         source = f"{file.name}:{start + 1}"

@@ -14,7 +14,7 @@ async def timed(connection: Connection, batch: Sequence[Command], what: What = W
     """Run a batch and note its last statement: name, duration, rows, and the kind of failure if any.
 
     Raises:
-        DatabaseError, StalePlan: as `Connection.run`.
+        DatabaseProblem, StalePlan: as `Connection.run`.
     """
     record = current_record.get()
     if record is None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from cito.core.database.connection import Command, Connection, StalePlan
-from cito.core.database.errors import DatabaseError, refusal
+from cito.core.database.errors import DatabaseProblem, refusal
 from cito.core.database.rows import row_maker
 from cito.core.database.timing import timed
 from cito.core.telemetry import What
@@ -30,7 +30,7 @@ class Transaction:
         self._database = database
         self._clinic = b"" if clinic_id is None else str(clinic_id).encode()
         self._connection: Connection | None = None
-        self._failed: DatabaseError | None = None
+        self._failed: DatabaseProblem | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def fetch(self, name: str, params: msgspec.Struct, row: type[V]) -> list[V]:
@@ -38,7 +38,7 @@ class Transaction:
 
         Raises:
             ParameterError: a parameter of the wrong type or length; nothing was sent.
-            DatabaseError: what the server refused; the transaction can only be left.
+            DatabaseProblem: what the server refused; the transaction can only be left.
         """
         assert issubclass(row, msgspec.Struct)
         rows: list[V] = await self._run(self._database.command(name, params, row_maker(row)))
@@ -48,7 +48,7 @@ class Transaction:
         """Run the named statement and return how many rows it touched.
 
         Raises:
-            ParameterError, DatabaseError: as `fetch`.
+            ParameterError, DatabaseProblem: as `fetch`.
         """
         touched: int = await self._run(self._database.command(name, params, None))
         return touched
@@ -84,7 +84,7 @@ class Transaction:
             except StalePlan:
                 self._failed = refusal(_TRY_AGAIN, command.name)
                 raise self._failed from None
-            except DatabaseError as error:
+            except DatabaseProblem as error:
                 self._failed = error
                 raise
 

@@ -1,5 +1,10 @@
 -- The runner of migrations: its own table, its lock, its questions. Run as the owner.
 
+-- name: create_core_schema()
+-- What is the core's own lives apart from the domains' tables.
+-- returns: rows
+create schema if not exists cito
+
 -- name: create_migrations_table()
 -- Remembers what was applied, with the checksum of what it was.
 -- returns: rows
@@ -34,11 +39,6 @@ delete from cito.migrations where id = :id
 -- A change that cannot get its lock soon must not queue everybody else behind it.
 -- returns: one
 select set_config('lock_timeout', :milliseconds, false)
-
--- name: set_password(name, password)
--- Hands a password to roles.sql without writing it into a statement.
--- returns: one
-select set_config(:name, :password, false)
 
 -- name: missing_extensions(names)
 -- Which of these extensions are not created, and whether the server has them at all.

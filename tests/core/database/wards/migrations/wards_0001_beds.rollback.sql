@@ -1,0 +1,3 @@
+drop table beds;
+drop table wards;
+drop function note_ward;
