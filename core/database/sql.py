@@ -214,6 +214,7 @@ def _target_ms(promise: str | None, name: str, source: str) -> float | None:
 
 
 def _returns(promise: str | None, name: str, source: str) -> Returns:
-    if promise == "one" or promise == "many" or promise == "rows":  # noqa: PLR1714 - narrows the type
-        return promise
+    kinds: dict[str | None, Returns] = {"one": "one", "many": "many", "rows": "rows"}
+    if promise in kinds:
+        return kinds[promise]
     raise SqlError(f"{source}: {name}: write `-- returns: one`, `many` or `rows`")
