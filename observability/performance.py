@@ -1,0 +1,257 @@
+"""The answer of `GET /api/admin/performance`: a window of the node's telemetry as numbers.
+
+Times are ms, rates are shares from 0 to 1, sizes are bytes where the name does not say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cito.core.declarations import Job, Target
+from cito.observability import catalog as c
+from cito.observability.histogram import Histogram
+from cito.observability.metrics import Slice
+
+_MS = 1_000_000
+_ERROR = 500
+DEFAULT_SLOW_MS = 500.0  # for operations without a declared target
+HITS = frozenset({"hit", "stale-hit", "negative"})
+READS = HITS | {"miss", "bypass", "error"}
+
+
+class Operation(msgspec.Struct, rename="camel"):
+    """One operation's row; `target` is the declared p95, `verdict` met, missed, no target or no data."""
+
+    operation: str
+    count: int
+    avg: float
+    min: float
+    max: float
+    p50: float
+    p95: float
+    p99: float
+    error_rate: float
+    target: float | None
+    verdict: str
+
+
+class Family(msgspec.Struct, rename="camel"):
+    """One cache family's row: reads by outcome, its hit rate and the rate declared for it."""
+
+    family: str
+    reads: int
+    outcomes: dict[str, int]
+    hit_rate: float
+    load_p95: float
+    loads: int
+
+
+class PoolState(msgspec.Struct):
+    """How many connections are in one state."""
+
+    state: str
+    count: int
+
+
+class BackgroundJob(msgspec.Struct, rename="camel"):
+    """One job's row; `last_run` is RFC 3339, empty before the first run in the window."""
+
+    name: str
+    every_seconds: float
+    runs: int
+    failures: int
+    avg: float
+    max: float
+
+
+def totals_by(slice_: Slice, metric: str, *, position: int = 0) -> dict[str, Histogram]:
+    """Return the histograms of a metric merged over all labels but the one at `position`."""
+    merged: dict[str, Histogram] = {}
+    for labels, histogram in slice_.labelled(metric).items():
+        merged.setdefault(str(labels[position]), Histogram()).merge(histogram)
+    return merged
+
+
+def hit_rate(outcomes: Mapping[str, int]) -> float:
+    """Return hits by all reads, 0.0 without reads."""
+    reads = sum(count for outcome, count in outcomes.items() if outcome in READS)
+    return sum(outcomes.get(outcome, 0) for outcome in HITS) / reads if reads else 0.0
+
+
+def outcomes_by_family(slice_: Slice) -> dict[str, dict[str, int]]:
+    """Return reads of each cache family by outcome."""
+    families: dict[str, dict[str, int]] = {}
+    for labels, histogram in slice_.labelled(c.CACHE).items():
+        outcomes = families.setdefault(str(labels[0]), {})
+        outcome = str(labels[2])
+        outcomes[outcome] = outcomes.get(outcome, 0) + histogram.count
+    return families
+
+
+class Report:
+    """Turns windows into answers, knowing what was declared."""
+
+    def __init__(self, bounds: tuple[int, ...], targets: Iterable[Target], jobs: Sequence[Job]) -> None:
+        self._bounds = bounds
+        self._targets = {target.operation: target for target in targets}
+        self._jobs = jobs
+
+    def answer(self, window: Slice) -> dict[str, Any]:
+        """Return the documented shape, with rows for operations, queries, families, jobs beside it."""
+        requests = self._operations(window, c.REQUESTS)
+        whole = Histogram()
+        for histogram in window.labelled(c.REQUESTS).values():
+            whole.merge(histogram)
+        outcomes = outcomes_by_family(window)
+        together: dict[str, int] = {}
+        for counts in outcomes.values():
+            for outcome, count in counts.items():
+                together[outcome] = together.get(outcome, 0) + count
+        return {
+            "timeWindow": window_text(window.seconds),
+            "totalRequests": whole.count,
+            "avgResponseTime": _ms(whole.total / whole.count) if whole.count else 0,
+            "p50": _ms(whole.quantile(0.50, self._bounds)),
+            "p95": _ms(whole.quantile(0.95, self._bounds)),
+            "p99": _ms(whole.quantile(0.99, self._bounds)),
+            "slowRequests": self._slow(window),
+            "errorRate": round(self._errors(window) / whole.count, 6) if whole.count else 0,
+            "requestRate": round(whole.count / window.seconds, 3),
+            "cache": {
+                **cache_state(window),
+                "hitRate": round(hit_rate(together), 4),
+                "families": self._families(window, outcomes),
+            },
+            "database": {
+                "poolStats": pool_states(window),
+                "poolWait": self._spread(window.labelled(c.POOL_WAIT).get((), Histogram())),
+                "queries": self._operations(window, c.QUERIES),
+            },
+            "memory": {"rss": int(window.gauges.get(c.MEMORY, {}).get((), 0))},
+            "backgroundJobs": self._background(window),
+            "operations": requests,
+        }
+
+    def target_ms(self, operation: str) -> float:
+        """Return the declared p95 of an operation, or the default above which a request counts as slow."""
+        target = self._targets.get(operation)
+        return target.p95_ms if target else DEFAULT_SLOW_MS
+
+    def _operations(self, window: Slice, metric: str) -> list[Operation]:
+        rows = []
+        failed: dict[str, int] = {}
+        for labels, histogram in window.labelled(metric).items():
+            bad = int(labels[-1]) >= _ERROR if metric == c.REQUESTS else bool(labels[-1])
+            failed[str(labels[0])] = failed.get(str(labels[0]), 0) + bad * histogram.count
+        for name, histogram in totals_by(window, metric).items():
+            target = self._targets.get(name)
+            p95 = _ms(histogram.quantile(0.95, self._bounds))
+            rows.append(
+                Operation(
+                    operation=name,
+                    count=histogram.count,
+                    avg=_ms(histogram.total / histogram.count),
+                    min=_ms(histogram.least),
+                    max=_ms(histogram.most),
+                    p50=_ms(histogram.quantile(0.50, self._bounds)),
+                    p95=p95,
+                    p99=_ms(histogram.quantile(0.99, self._bounds)),
+                    error_rate=round(failed[name] / histogram.count, 6),
+                    target=target.p95_ms if target else None,
+                    verdict=("met" if p95 <= target.p95_ms else "missed") if target else "no target",
+                )
+            )
+        return sorted(rows, key=lambda row: -row.p95)
+
+    def _slow(self, window: Slice) -> int:
+        return sum(
+            histogram.above(round(self.target_ms(str(labels[0])) * _MS), self._bounds)
+            for labels, histogram in window.labelled(c.REQUESTS).items()
+        )
+
+    @staticmethod
+    def _errors(window: Slice) -> int:
+        return sum(
+            histogram.count
+            for labels, histogram in window.labelled(c.REQUESTS).items()
+            if int(labels[3]) >= _ERROR
+        )
+
+    def _families(self, window: Slice, outcomes: Mapping[str, dict[str, int]]) -> list[Family]:
+        loads = totals_by(window, c.CACHE_LOAD)
+        rows = []
+        for family, counts in sorted(outcomes.items()):
+            loaded = loads.get(family, Histogram())
+            rows.append(
+                Family(
+                    family=family,
+                    reads=sum(counts.values()),
+                    outcomes=counts,
+                    hit_rate=round(hit_rate(counts), 4),
+                    load_p95=_ms(loaded.quantile(0.95, self._bounds)),
+                    loads=loaded.count,
+                )
+            )
+        return rows
+
+    def _background(self, window: Slice) -> list[BackgroundJob]:
+        rows = []
+        for job in self._jobs:
+            runs = [(k[1], h) for k, h in window.labelled(c.JOBS).items() if k[0] == job.name]
+            whole = Histogram()
+            for _, histogram in runs:
+                whole.merge(histogram)
+            rows.append(
+                BackgroundJob(
+                    name=job.name,
+                    every_seconds=job.every_seconds,
+                    runs=whole.count,
+                    failures=sum(h.count for outcome, h in runs if outcome != "ok"),
+                    avg=_ms(whole.total / whole.count) if whole.count else 0.0,
+                    max=_ms(whole.most),
+                )
+            )
+        return rows
+
+    def _spread(self, histogram: Histogram) -> dict[str, float]:
+        return {
+            "count": histogram.count,
+            "p50": _ms(histogram.quantile(0.50, self._bounds)),
+            "p95": _ms(histogram.quantile(0.95, self._bounds)),
+            "max": _ms(histogram.most),
+        }
+
+
+def pool_states(window: Slice) -> list[PoolState]:
+    """Return connections by state; idle and active are always there."""
+    counts = {"idle": 0, "active": 0}
+    for labels, value in window.gauges.get(c.POOL_COUNT, {}).items():
+        counts[str(labels[0])] = int(value)
+    return [PoolState(state, count) for state, count in counts.items()]
+
+
+def cache_state(window: Slice) -> dict[str, Any]:
+    """Return whether the shared tier answers, how many keys it holds and how much memory it uses."""
+    figures = {str(labels[1]): v for labels, v in window.gauges.get(c.FIGURES, {}).items() if labels[0] == "cache"}
+    used = figures.get("used_memory_bytes", 0.0)
+    return {
+        "connected": bool(figures.get("connected", 0)),
+        "dbSize": int(figures.get("keys", 0)),
+        "usedMemory": f"{used / 1_048_576:.1f}M" if used else "0M",
+    }
+
+
+def window_text(seconds: float) -> str:
+    """Return a length of time in words: `5 minutes`."""
+    for name, size in (("hour", 3600), ("minute", 60)):
+        if seconds >= size and seconds % size == 0:
+            count = int(seconds // size)
+            return f"{count} {name}" + ("s" if count != 1 else "")
+    return f"{seconds:g} seconds"
+
+
+def _ms(ns: float) -> float:
+    return round(max(ns, 0) / _MS, 3)

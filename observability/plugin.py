@@ -1,0 +1,71 @@
+"""Observability: everything seen, at a cost nobody notices. A plugin like any other; it consumes records.
+
+Enabled by `observability.enabled`. Without it nothing is folded, sampled or exported, and its routes are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from litestar.types import ControllerRouterHandler
+
+from cito.core.context import Context
+from cito.core.declarations import Grant
+from cito.core.hookspecs import Plugin, hookimpl
+from cito.core.telemetry import Record
+from cito.observability.routes import api_handlers, root_handlers
+from cito.observability.watch import Watch
+
+
+class Observability(Plugin):
+    """Metrics, traces, slow queries, alerts, exporters, and the page that shows them."""
+
+    name = "observability"
+
+    def __init__(self) -> None:
+        self._watches: list[Watch] = []
+
+    @property
+    def watch(self) -> Watch:
+        """The watch of the application that serves now; the latest, should there be several in one process."""
+        return self._watches[-1]
+
+    @hookimpl
+    def register_grants(self) -> Iterable[Grant]:
+        return (
+            Grant(scope="admin:read", roles=("admin",)),
+            Grant(scope="admin:write", roles=("admin",)),
+            Grant(scope="metrics:read", roles=("admin",)),
+        )
+
+    @hookimpl
+    def register_routes(self) -> Iterable[ControllerRouterHandler]:
+        return api_handlers(lambda: self.watch)
+
+    @hookimpl
+    def register_pages(self) -> Iterable[ControllerRouterHandler]:
+        return root_handlers(lambda: self.watch)
+
+    @hookimpl
+    def lifespan(self, context: Context) -> AbstractAsyncContextManager[None]:
+        return self._watching(context)
+
+    @asynccontextmanager
+    async def _watching(self, context: Context) -> AsyncIterator[None]:
+        async with Watch(context) as watch:
+            self._watches.append(watch)
+            try:
+                yield
+            finally:
+                self._watches.remove(watch)
+
+    @hookimpl
+    def request_finished(self, record: Record) -> None:
+        if self._watches:
+            self._watches[-1].finished(record)
+
+    @hookimpl
+    def job_finished(self, record: Record) -> None:
+        if self._watches:
+            self._watches[-1].finished(record)
