@@ -71,6 +71,14 @@ class Plugin:
         return ()
 
     @hookspec
+    def register_pages(self) -> Iterable[ControllerRouterHandler]:
+        """Return handlers mounted at the root, outside `/api`: pages and figures that are no part of the API.
+
+        The same rules hold: an `operation_id`, and `opt=rules(...)` where a caller must be known.
+        """
+        return ()
+
+    @hookspec
     def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
         """Return every binding of a block of `queries.sql` and `naive.sql`: a block without one is refused."""
         return ()

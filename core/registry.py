@@ -60,6 +60,7 @@ class Registry:
     plugins: tuple[Enabled, ...]
     grants: tuple[Owned[d.Grant], ...] = ()
     routes: tuple[Owned[ControllerRouterHandler], ...] = ()
+    pages: tuple[Owned[ControllerRouterHandler], ...] = ()
     queries: tuple[Owned[Any], ...] = ()
     indexes: tuple[Owned[d.Index], ...] = ()
     cache_families: tuple[Owned[d.CacheFamily[Any, Any]], ...] = ()
@@ -93,6 +94,7 @@ class Registry:
 _DECLARATIONS: dict[str, tuple[str, type | None]] = {
     "register_grants": ("grants", d.Grant),
     "register_routes": ("routes", None),
+    "register_pages": ("pages", None),
     "register_queries": ("queries", None),
     "register_indexes": ("indexes", d.Index),
     "register_cache_families": ("cache_families", d.CacheFamily),

@@ -97,7 +97,9 @@ class Record:
     def add(self, what: What, name: str, start_ns: int, *, code: str = "", amount: int = 0) -> None:
         """Append a step that began at `start_ns` (perf_counter_ns) and ends now."""
         # tuple.__new__ is half the cost of Event(...), whose __new__ is Python.
-        self.events.append(_new_tuple(Event, (what, name, start_ns, perf_counter_ns() - start_ns, code, amount)))
+        self.events.append(
+            _new_tuple(Event, (what, name, start_ns, perf_counter_ns() - start_ns, code, amount))
+        )
 
     def finish(self, status: int) -> None:
         """Set the status and the total duration."""

@@ -128,7 +128,9 @@ CATALOG: dict[str, Instrument] = {
             ("cito.operation",),
             "Requests that ran more queries than their route declares.",
         ),
-        Instrument(FIGURES, "gauge", "", ("cito.part", "cito.figure"), "A figure that a part of core states."),
+        Instrument(
+            FIGURES, "gauge", "", ("cito.part", "cito.figure"), "A figure that a part of core states."
+        ),
         Instrument(MEMORY, "gauge", "By", (), "Resident memory of the process."),
         Instrument(CPU, "counter", "s", ("cpu.mode",), "CPU time of the process."),
         Instrument(LOOP_DELAY, "histogram", "s", (), "How late the event loop woke a sleeper."),

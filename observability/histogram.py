@@ -49,16 +49,18 @@ class Histogram(msgspec.Struct, array_like=True):
     buckets: dict[int, int] = {}
     exemplars: dict[int, Exemplar] = {}
 
-    def add(self, ns: int, bounds: tuple[int, ...]) -> None:
-        """Count one duration; `Metrics.fold` has the same lines inline, where the call would cost."""
+    def add(self, ns: int, bounds: tuple[int, ...]) -> int:
+        """Count one duration and return the position of its bucket. Runs several times for each request."""
         self.count += 1
         self.total += ns
-        if ns > self.most:
+        if ns > self.most:  # noqa: PLR1730 - max() is a call, three times as slow
             self.most = ns
         if ns < self.least or self.least < 0:
             self.least = ns
         position = bisect_left(bounds, ns)
-        self.buckets[position] = self.buckets.get(position, 0) + 1
+        buckets = self.buckets
+        buckets[position] = buckets.get(position, 0) + 1
+        return position
 
     def merge(self, other: Histogram) -> None:
         """Add the counts of another histogram of the same bounds."""

@@ -6,7 +6,6 @@ process publishes, a window is a merge of slices, and cumulative series are the 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 
 import msgspec
@@ -102,6 +101,7 @@ class Metrics:
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self._events: list[dict[tuple[str, str], Histogram]] = [{} for _ in range(max(What) + 1)]
         self._labels = _event_labels()
+        self._known: dict[str, set[Labels]] = {}
 
     def fold(self, record: Record) -> None:
         """Count a finished record and its events."""
@@ -113,41 +113,25 @@ class Metrics:
                 histogram = self._requests[key] = self._request_series(record)
         else:
             histogram = self._background_series(record)
-        ns = record.duration_ns
-        histogram.count += 1
-        histogram.total += ns
-        if ns > histogram.most:
-            histogram.most = ns
-        if ns < histogram.least or histogram.least < 0:
-            histogram.least = ns
-        position = bisect_left(bounds, ns)
-        buckets = histogram.buckets
-        buckets[position] = buckets.get(position, 0) + 1
+        position = histogram.add(record.duration_ns, bounds)
         if record.sampled:
-            histogram.exemplars[position] = Exemplar(record.trace_id, ns, record.started_at_ns / 1e9)
+            histogram.exemplars[position] = Exemplar(
+                record.trace_id, record.duration_ns, record.started_at_ns / 1e9
+            )
 
         events = self._events
         for what, name, _start, ns, code, amount in record.events:
             histogram = events[what].get((name, code))
             if histogram is None:
                 histogram = events[what][name, code] = self._event_series(what, name, code)
-            histogram.count += 1
-            histogram.total += ns
-            if ns > histogram.most:
-                histogram.most = ns
-            if ns < histogram.least or histogram.least < 0:
-                histogram.least = ns
-            position = bisect_left(bounds, ns)
-            buckets = histogram.buckets
-            buckets[position] = buckets.get(position, 0) + 1
+            histogram.add(ns, bounds)
             if what == 6:  # noqa: PLR2004 - What.SHARED_CACHE, spelt out: this line runs for each event
                 self.count(c.SHARED_COMMANDS, (), amount)
 
     def count(self, metric: str, labels: Labels, amount: float = 1) -> None:
         """Add to a counter."""
         counts = self.current.counters.setdefault(metric, {})
-        if labels not in counts and len(counts) >= MAX_SERIES:
-            labels = ("other",) * len(labels)
+        labels = self._bounded(metric, labels)
         counts[labels] = counts.get(labels, 0) + amount
 
     def time(self, metric: str, labels: Labels, ns: int) -> None:
@@ -189,11 +173,14 @@ class Metrics:
         return self._series(metric, labels(name, code))
 
     def _series(self, metric: str, labels: Labels) -> Histogram:
-        known = self.current.histograms.setdefault(metric, {})
-        histogram = known.get(labels)
-        if histogram is None:
-            total = self.total.histograms.get(metric, {})
-            if len(known) >= MAX_SERIES or (len(total) >= MAX_SERIES and labels not in total):
-                labels = ("other",) * len(labels)
-            histogram = known.setdefault(labels, Histogram())
-        return histogram
+        current = self.current.histograms.setdefault(metric, {})
+        return current.setdefault(self._bounded(metric, labels), Histogram())
+
+    def _bounded(self, metric: str, labels: Labels) -> Labels:
+        """Return the labels, or `other` for each once the metric has all the series it may have."""
+        known = self._known.setdefault(metric, set())
+        if labels not in known:
+            if len(known) >= MAX_SERIES:
+                return ("other",) * len(labels)
+            known.add(labels)
+        return labels

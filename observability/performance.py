@@ -235,7 +235,9 @@ def pool_states(window: Slice) -> list[PoolState]:
 
 def cache_state(window: Slice) -> dict[str, Any]:
     """Return whether the shared tier answers, how many keys it holds and how much memory it uses."""
-    figures = {str(labels[1]): v for labels, v in window.gauges.get(c.FIGURES, {}).items() if labels[0] == "cache"}
+    figures = {
+        str(labels[1]): v for labels, v in window.gauges.get(c.FIGURES, {}).items() if labels[0] == "cache"
+    }
     used = figures.get("used_memory_bytes", 0.0)
     return {
         "connected": bool(figures.get("connected", 0)),

@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from litestar.types import ControllerRouterHandler
 
 from cito.core.context import Context
-from cito.core.declarations import Grant
 from cito.core.hookspecs import Plugin, hookimpl
 from cito.core.telemetry import Record
 from cito.observability.routes import api_handlers, root_handlers
@@ -32,23 +31,18 @@ class Observability(Plugin):
         return self._watches[-1]
 
     @hookimpl
-    def register_grants(self) -> Iterable[Grant]:
-        return (
-            Grant(scope="admin:read", roles=("admin",)),
-            Grant(scope="admin:write", roles=("admin",)),
-            Grant(scope="metrics:read", roles=("admin",)),
-        )
-
-    @hookimpl
     def register_routes(self) -> Iterable[ControllerRouterHandler]:
+        """Return `/api/admin/performance` and its kin."""
         return api_handlers(lambda: self.watch)
 
     @hookimpl
     def register_pages(self) -> Iterable[ControllerRouterHandler]:
+        """Return `/metrics` and the live page."""
         return root_handlers(lambda: self.watch)
 
     @hookimpl
     def lifespan(self, context: Context) -> AbstractAsyncContextManager[None]:
+        """Watch while the process serves."""
         return self._watching(context)
 
     @asynccontextmanager
@@ -62,10 +56,12 @@ class Observability(Plugin):
 
     @hookimpl
     def request_finished(self, record: Record) -> None:
+        """Fold the record of a request."""
         if self._watches:
             self._watches[-1].finished(record)
 
     @hookimpl
     def job_finished(self, record: Record) -> None:
+        """Fold the record of a job run or a relay step."""
         if self._watches:
             self._watches[-1].finished(record)

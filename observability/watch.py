@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Self
 
 from cito.core.context import Context
 from cito.core.telemetry import Record
@@ -70,7 +71,7 @@ class Watch:
             except OSError as error:
                 log.warning("telemetry could not be published: %s", type(error).__name__)
 
-    async def __aenter__(self) -> Watch:
+    async def __aenter__(self) -> Self:
         """Start ticking."""
         self.metrics.current.start = self.wall()
         self._task = asyncio.create_task(self.run(), name="cito-observability")

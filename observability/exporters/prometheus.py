@@ -45,25 +45,25 @@ def expose(
             if instrument.kind == "histogram":
                 for labels, histogram in sorted(total.labelled(metric).items(), key=str):
                     pairs = _labels(instrument, labels, slot)
-                    samples += _histogram(instrument, pairs, histogram, bounds, exposed, openmetrics)
+                    found = _histogram(instrument.prometheus, pairs, histogram, bounds, exposed)
+                    samples += found if openmetrics else (line.split(" # ")[0] for line in found)
             else:
                 samples += _samples(instrument, metric, slot, total)
         if samples:
-            lines += _head(instrument, openmetrics)
-            lines += samples
+            lines += [*_head(instrument, openmetrics), *samples]
     if openmetrics:
         lines.append("# EOF")
     return "\n".join(lines) + "\n"
 
 
-def _head(instrument: Instrument, openmetrics: bool) -> list[str]:
+def _head(instrument: Instrument, openmetrics: bool) -> Iterator[str]:
     name = instrument.prometheus
     family = name if openmetrics or instrument.kind != "counter" else f"{name}_total"
-    lines = [f"# TYPE {family} {instrument.kind}"]
-    for suffix in ("seconds", "bytes", "ratio"):
-        if openmetrics and name.endswith(f"_{suffix}"):
-            lines.append(f"# UNIT {family} {suffix}")
-    return [*lines, f"# HELP {family} {instrument.help}"]
+    yield f"# TYPE {family} {instrument.kind}"
+    unit = name.rpartition("_")[2]
+    if openmetrics and unit in {"seconds", "bytes", "ratio"}:
+        yield f"# UNIT {family} {unit}"
+    yield f"# HELP {family} {instrument.help}"
 
 
 def _samples(instrument: Instrument, metric: str, slot: int, total: Slice) -> Iterator[str]:
@@ -78,26 +78,20 @@ def _samples(instrument: Instrument, metric: str, slot: int, total: Slice) -> It
 
 
 def _histogram(
-    instrument: Instrument,
-    labels: str,
-    histogram: Histogram,
-    bounds: tuple[int, ...],
-    exposed: tuple[int, ...],
-    openmetrics: bool,
+    name: str, labels: str, histogram: Histogram, bounds: tuple[int, ...], exposed: tuple[int, ...]
 ) -> Iterator[str]:
-    name = instrument.prometheus
-    seen, position = 0, 0
-    buckets, exemplars = histogram.buckets, histogram.exemplars
-    for bound in (*exposed, None):
+    """Yield cumulative buckets, an exemplar behind those that have one, then sum and count."""
+    counts = sorted(histogram.buckets.items(), reverse=True)
+    seen = 0
+    for limit in (*exposed, None):
         exemplar = ""
-        while position <= len(bounds) and (bound is None or (position < len(bounds) and bounds[position] <= bound)):
-            seen += buckets.get(position, 0)
-            if openmetrics and position in exemplars:
-                e = exemplars[position]
-                exemplar = f' # {{trace_id="{e.trace_id}"}} {e.value_ns / _NS:.9g} {e.at:.3f}'
-            position += 1
-        limit = "+Inf" if bound is None else repr(bound / _NS)
-        yield f'{name}_bucket{{{labels},le="{limit}"}} {seen}{exemplar}'
+        while counts and (limit is None or (counts[-1][0] < len(bounds) and bounds[counts[-1][0]] <= limit)):
+            position, count = counts.pop()
+            seen += count
+            if found := histogram.exemplars.get(position):
+                exemplar = f' # {{trace_id="{found.trace_id}"}} {found.value_ns / _NS:.9g} {found.at:.3f}'
+        le = "+Inf" if limit is None else repr(limit / _NS)
+        yield f'{name}_bucket{{{labels},le="{le}"}} {seen}{exemplar}'
     yield f"{name}_sum{{{labels}}} {histogram.total / _NS:.9f}"
     yield f"{name}_count{{{labels}}} {histogram.count}"
 
