@@ -70,6 +70,12 @@ class NotFound(Problem):
     status, slug, title = 404, "not-found", "Not found"
 
 
+class MethodNotAllowed(Problem):
+    """The path exists, but not with this method."""
+
+    status, slug, title = 405, "method-not-allowed", "Method not allowed"
+
+
 class Conflict(Problem):
     """The change contradicts what is stored: a duplicate, an empty stock."""
 

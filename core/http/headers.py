@@ -1,0 +1,34 @@
+"""The headers of every answer, decided once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_COMMON: Headers = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+)
+_POLICY = b"content-security-policy"
+# No answer of the API is a page: nothing of it may be framed or run.
+_API: Headers = (*_COMMON, (_POLICY, b"default-src 'none'; frame-ancestors 'none'"))
+# Our own pages load their own files only and talk to their own origin only.
+_PAGE_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE: Headers = (*_COMMON, (_POLICY, _PAGE_POLICY))
+
+
+def common_headers(path: str, given: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return what every answer carries. A page outside `/api` may bring its own content policy.
+
+    Args:
+        path: the request's path.
+        given: the answer's own headers.
+    """
+    if path.startswith("/api"):
+        return _API
+    return _COMMON if any(name.lower() == _POLICY for name, _ in given) else _PAGE
