@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
 
 import msgspec
 import psycopg
 
+from cito.core.database.owner import OwnerConnection, hold_lock, holds_pages, owner_connection
 from cito.core.database.sql import read_queries, statements
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Source = tuple[str, Traversable]  # plugin, its sql folder
 
 EXTENSIONS = ("pg_trgm", "unaccent", "fuzzystrmatch", "btree_gin", "btree_gist", "pg_stat_statements")
@@ -90,7 +88,7 @@ async def pending(owner_url: str, sources: Iterable[Source]) -> list[Migration]:
         MigrationError: an applied file was changed or is gone.
     """
     wanted = read_migrations(sources)
-    async with _connected(owner_url) as connection:
+    async with owner_connection(owner_url) as connection:
         return _not_applied(wanted, await _applied(connection))
 
 
@@ -111,8 +109,8 @@ async def migrate(
         MigrationError: names the file; what it had done is undone where it is transactional.
     """
     wanted = read_migrations(sources)
-    async with _connected(owner_url) as connection:
-        await connection.execute(_say("lock_migrations"))
+    async with owner_connection(owner_url) as connection:
+        await hold_lock(connection, _say("try_lock_migrations"))
         await create_extensions(connection)
         await connection.execute(_say("create_core_schema"))
         await connection.execute(_say("create_migrations_table"))
@@ -140,8 +138,8 @@ async def roll_back(
         MigrationError: no way back, or tables with rows and `drop_data` is not given.
     """
     known = {m.id: m for m in read_migrations(sources)}
-    async with _connected(owner_url) as connection:
-        await connection.execute(_say("lock_migrations"))
+    async with owner_connection(owner_url) as connection:
+        await hold_lock(connection, _say("try_lock_migrations"))
         await connection.execute(_say("limit_lock_wait"), (str(LOCK_TIMEOUT_MS),))
         applied = [id_ for id_, owner, _ in await _applied(connection) if owner == plugin]
         todo = [known[id_] for id_ in sorted(applied, reverse=True) if id_ in known]
@@ -156,7 +154,7 @@ async def roll_back(
         return [m.id for m in todo]
 
 
-async def create_extensions(connection: Connection) -> None:
+async def create_extensions(connection: OwnerConnection) -> None:
     """Create the extensions that are missing; all but pg_stat_statements need no superuser.
 
     Raises:
@@ -179,7 +177,7 @@ async def create_extensions(connection: Connection) -> None:
 
 
 async def _run(
-    connection: Connection, migration: Migration, sql: str, note: tuple[str, Sequence[str]]
+    connection: OwnerConnection, migration: Migration, sql: str, note: tuple[str, Sequence[str]]
 ) -> None:
     for attempt in range(1, _LOCK_ATTEMPTS + 1):
         try:
@@ -215,7 +213,7 @@ def _not_applied(wanted: Sequence[Migration], applied: Sequence[tuple[str, str, 
     return [m for m in wanted if m.id not in done]
 
 
-async def _applied(connection: Connection) -> list[tuple[str, str, str]]:
+async def _applied(connection: OwnerConnection) -> list[tuple[str, str, str]]:
     try:
         rows = await (await connection.execute(_say("applied_migrations"))).fetchall()
     except psycopg.errors.UndefinedTable:
@@ -223,29 +221,11 @@ async def _applied(connection: Connection) -> list[tuple[str, str, str]]:
     return [(str(id_), str(plugin), str(checksum)) for id_, plugin, checksum in rows]
 
 
-async def _refuse_filled(connection: Connection, migrations: Sequence[Migration]) -> None:
+async def _refuse_filled(connection: OwnerConnection, migrations: Sequence[Migration]) -> None:
     for migration in migrations:
         for table in _DROPS.findall(migration.down or ""):
-            name = psycopg.sql.Identifier(*table.split("."))
-            asked = psycopg.sql.SQL("select exists (select from {})").format(name)
-            try:
-                row = await (await connection.execute(asked)).fetchone()
-            except psycopg.errors.UndefinedTable:
-                continue
-            if row and row[0]:
+            if await holds_pages(connection, table):
                 raise MigrationError(f"{migration.id}: {table} holds rows; say so to drop them (--drop-data)")
-
-
-@asynccontextmanager
-async def _connected(owner_url: str) -> AsyncIterator[Connection]:
-    try:
-        connection = await psycopg.AsyncConnection.connect(
-            owner_url, autocommit=True, cursor_factory=psycopg.AsyncRawCursor
-        )
-    except psycopg.OperationalError:
-        raise MigrationError("cannot connect as the owner of the schema") from None
-    async with connection:
-        yield connection
 
 
 def _say(name: str) -> str:

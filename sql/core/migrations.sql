@@ -15,10 +15,11 @@ create table if not exists cito.migrations (
     applied_at timestamptz not null default clock_timestamp()
 )
 
--- name: lock_migrations()
--- One migrator at a time, in the whole database; the others wait.
+-- name: try_lock_migrations()
+-- One migrator at a time, in the whole database. Tried again and again, not awaited: a session that waits for a
+-- lock holds a snapshot, and a concurrent index build waits for snapshots.
 -- returns: one
-select pg_advisory_lock(7240571)
+select pg_try_advisory_lock(7240571)
 
 -- name: applied_migrations()
 -- What was applied, oldest first.
@@ -48,3 +49,10 @@ select
     exists (select from pg_available_extensions as a where a.name = wanted.name) as available
 from unnest(:names::text[]) as wanted (name)
 where not exists (select from pg_extension where extname = wanted.name)
+
+-- name: table_bytes(name)
+-- The size of a table with its partitions; nothing when it is not there.
+-- returns: one
+select
+    pg_relation_size(to_regclass(:name))
+    + coalesce((select sum(pg_relation_size(relid)) from pg_partition_tree(to_regclass(:name))), 0)

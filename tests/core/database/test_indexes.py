@@ -1,0 +1,95 @@
+"""Index builder: built, kept, repaired after a failed build, replaced when its declaration changes."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from cito.core.database.indexes import IndexBuildError, apply_indexes
+from cito.core.declarations import Index
+
+FLOOR = Index(name="wards_floor", table="wards", serves=("find_ward",), because="wards are listed by floor")
+NAMES = Index(name="wards_name_once", table="wards", serves=("find_ward",), because="a test of repair")
+DDL = {
+    "wards_floor": "create index concurrently wards_floor on wards (floor)",
+    "wards_name_once": "create unique index concurrently if not exists wards_name_once on wards (floor)",
+}
+FILL = """insert into wards select gen_random_uuid(), gen_random_uuid(), 'w' || n, n %% 50
+          from generate_series(1, %s) as n"""
+
+
+def done(outcome):
+    return {a.name: a.done for a in outcome.applied}
+
+
+async def test_missing_is_built_and_present_is_kept(wards):
+    wards.admin(FILL, 2000)
+    wards.admin("create index by_hand on wards (facts)")
+    first = await apply_indexes(wards.urls.owner, [FLOOR], DDL)
+    second = await apply_indexes(wards.urls.owner, [FLOOR], DDL)
+    assert (done(first), done(second)) == ({"wards_floor": "built"}, {"wards_floor": "kept"})
+    assert second.undeclared == ["by_hand"]
+    assert wards.admin("select count(*) from pg_indexes where indexname = 'by_hand'") == [(1,)]
+
+
+async def test_a_failed_unique_build_is_repaired_once_its_cause_is_gone(wards):
+    wards.admin(FILL, 100)
+    with pytest.raises(IndexBuildError, match="wards_name_once"):
+        await apply_indexes(wards.urls.owner, [NAMES], DDL)
+    invalid = "select indisvalid from pg_index where indexrelid = 'wards_name_once'::regclass"
+    assert wards.admin(invalid) == [(False,)]
+    wards.admin(
+        "delete from wards where floor in (select floor from wards group by floor having count(*) > 1)"
+    )
+    wards.admin(FILL, 49)
+    assert done(await apply_indexes(wards.urls.owner, [NAMES], DDL)) == {"wards_name_once": "repaired"}
+    assert wards.admin(invalid) == [(True,)]
+
+
+async def test_a_changed_declaration_replaces_the_index_under_its_name(wards):
+    wards.admin(FILL, 10)
+    await apply_indexes(wards.urls.owner, [FLOOR], DDL)
+    changed = {**DDL, "wards_floor": "create index concurrently wards_floor on wards (floor, name)"}
+    assert done(await apply_indexes(wards.urls.owner, [FLOOR], changed)) == {"wards_floor": "replaced"}
+    found = wards.admin("select indexdef from pg_indexes where starts_with(indexname, 'wards_floor')")
+    assert [d for (d,) in found] == ["CREATE INDEX wards_floor ON public.wards USING btree (floor, name)"]
+    assert done(await apply_indexes(wards.urls.owner, [FLOOR], changed)) == {"wards_floor": "kept"}
+
+
+async def test_a_replacement_that_broke_off_is_begun_anew(wards):
+    wards.admin(FILL, 10)
+    await apply_indexes(wards.urls.owner, [FLOOR], DDL)
+    wards.admin("create index wards_floor__new on wards (name)")
+    changed = {**DDL, "wards_floor": "create index concurrently wards_floor on wards (floor desc)"}
+    assert done(await apply_indexes(wards.urls.owner, [FLOOR], changed)) == {"wards_floor": "replaced"}
+
+
+async def test_progress_is_told_while_a_build_waits(wards):
+    """An open transaction holds the build back, so that its phases can be seen without a clock."""
+    wards.admin(FILL, 10)
+    seen: list[tuple[str, str]] = []
+    with psycopg.connect(wards.urls.admin) as holder:
+        holder.execute("update wards set floor = 1")
+
+        def progress(name: str, phase: str, share: float) -> None:
+            assert 0 <= share <= 1
+            seen.append((name, phase))
+            holder.rollback()
+
+        await apply_indexes(wards.urls.owner, [FLOOR], DDL, progress=progress)
+    assert seen[0] == ("wards_floor", "waiting for writers before build")
+
+
+@pytest.mark.parametrize(
+    ("ddl", "said"),
+    [
+        ({}, "no indexes.sql has a block of that name"),
+        ({"wards_floor": "create index wards_floor on wards (floor)"}, "write `create index concurrently"),
+        ({"wards_floor": "create index concurrently other on wards (floor)"}, "builds other on wards"),
+        ({"wards_floor": "create index concurrently wards_floor on wards (storey)"}, 'column "storey"'),
+    ],
+)
+async def test_a_bad_declaration_is_named(wards, ddl, said):
+    with pytest.raises(IndexBuildError, match="index wards_floor: ") as refused:
+        await apply_indexes(wards.urls.owner, [FLOOR], ddl)
+    assert said in str(refused.value)
