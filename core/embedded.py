@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -83,8 +83,8 @@ class Embedded:
         self._sockets = self._socket_folder()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self) -> Urls:
-        """Start what is not running yet, create the database on first use, and return the URLs.
+    def start(self, names: Collection[str] = ("postgres", "valkey")) -> Urls:
+        """Start those of the named servers that do not run yet, create the database on first use.
 
         Raises:
             EmbeddedError: a server did not come up within 30 seconds.
@@ -93,9 +93,11 @@ class Embedded:
             folder.mkdir(parents=True, exist_ok=True)
         self._sockets.mkdir(mode=0o700, exist_ok=True)
         urls = self.urls()
-        self._start_valkey()
-        self._start_postgres()
-        self._prepare_database(urls)
+        if "valkey" in names:
+            self._start_valkey()
+        if "postgres" in names:
+            self._start_postgres()
+            self._prepare_database(urls)
         return urls
 
     def stop(self) -> None:

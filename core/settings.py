@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 
 EMBEDDED = "embedded"
+_PORT_MAX = 65_535
+_LOCAL_BYTES_MIN = 1_048_576
+S = TypeVar("S", bound=msgspec.Struct)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 
 
 class SettingsError(Exception):
@@ -115,7 +120,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ
     """Read `path` (None: `cito.toml` where it exists, else defaults), then `CITO_SECTION__KEY` over it.
 
     Raises:
-        SettingsError: one line for the first mistake found.
+        SettingsError: one line that names the first wrong key and the rule.
     """
     found = path or Path("cito.toml")
     if path is not None and not path.exists():
@@ -128,18 +133,80 @@ def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ
         if name.startswith("CITO_"):
             _overlay(tree, name, value)
     try:
-        return msgspec.convert(tree, Settings, strict=False)
+        settings = msgspec.convert(tree, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{found.name} and environment: {error}") from None
+        raise SettingsError(f"{found.name} or environment: {_readable(str(error))}") from None
+    _check(settings)
+    return settings
+
+
+def plugin_settings(settings: Settings, name: str, struct: type[S]) -> S:
+    """Return a plugin's own `[plugin.<name>]` table as its struct.
+
+    Raises:
+        SettingsError: one line that names the key and the rule.
+    """
+    try:
+        return msgspec.convert(settings.plugin.get(name, {}), struct, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"plugin.{name}: {_readable(str(error))}") from None
 
 
 def _overlay(tree: dict[str, Any], variable: str, value: str) -> None:
     """Put one variable's value where its name says: `CITO_DATABASE__POOL_MAX` is `database.pool_max`."""
     section, _, key = variable.removeprefix("CITO_").lower().partition("__")
     if not key:
-        tree[section] = value.split(",") if section == "plugins" else value
+        tree[section] = [v for v in value.split(",") if v] if section == "plugins" else value
         return
     struct = get_type_hints(Settings).get(section)
-    fields = get_type_hints(struct) if isinstance(struct, type) and struct is not dict else {}
+    fields = get_type_hints(struct) if struct is not None and hasattr(struct, "__struct_fields__") else {}
     is_list = "tuple" in str(fields.get(key, ""))
     tree.setdefault(section, {})[key] = [v for v in value.split(",") if v] if is_list else value
+
+
+def _decode(kind: type[Any], value: object) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError(f"expected a {kind.__name__}")
+
+
+def _readable(message: str) -> str:
+    """Turn msgspec's message around, so that the key comes first: `database.pool_max: expected int, got str`."""
+    rule, _, path = message.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    unknown = _UNKNOWN.fullmatch(rule)
+    if unknown:
+        return f"{path + '.' if path else ''}{unknown[1]}: unknown key"
+    return f"{path}: {rule[0].lower()}{rule[1:]}".replace("`", "") if path else rule
+
+
+def _check(settings: Settings) -> None:
+    """Hold the rules that types cannot say."""
+    ratio = settings.observability.sample_ratio
+    rules = (
+        (0 < settings.server.port <= _PORT_MAX, "server.port: between 1 and 65535"),
+        (settings.server.workers >= 1, "server.workers: at least 1"),
+        (settings.database.pool_max >= 1, "database.pool_max: at least 1"),
+        (0 <= ratio <= 1, "observability.sample_ratio: between 0 and 1"),
+        (settings.cache.local_bytes >= _LOCAL_BYTES_MIN, "cache.local_bytes: at least 1048576"),
+        (
+            settings.database.url == EMBEDDED
+            or settings.database.url.startswith(("postgresql://", "postgres://")),
+            "database.url: `embedded` or a postgresql:// URL",
+        ),
+        (
+            settings.cache.url == EMBEDDED
+            or settings.cache.url.startswith(("redis://", "rediss://", "unix://")),
+            "cache.url: `embedded` or a redis:// or rediss:// URL",
+        ),
+    )
+    for holds, rule in rules:
+        if not holds:
+            raise SettingsError(rule)
+    if settings.environment == "production":
+        if not (settings.auth.secret or settings.auth.jwks_file):
+            raise SettingsError(
+                "auth.secret or auth.jwks_file: required in production, nothing is made up there"
+            )
+        if EMBEDDED in (settings.database.url, settings.cache.url):
+            raise SettingsError("database.url and cache.url: name real servers in production, not `embedded`")

@@ -56,3 +56,13 @@ where not exists (select from pg_extension where extname = wanted.name)
 select
     pg_relation_size(to_regclass(:name))
     + coalesce((select sum(pg_relation_size(relid)) from pg_partition_tree(to_regclass(:name))), 0)
+
+-- name: table_columns()
+-- The columns of every table of the schema public: what invalidations and indexes are checked against.
+-- returns: many
+select c.relname::text, array_agg(a.attname::text)
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where n.nspname = 'public' and c.relkind in ('r', 'p')
+group by c.relname

@@ -37,3 +37,46 @@ commit
 -- Ends a write that failed.
 -- returns: rows
 rollback
+
+-- name: applied_migration_ids()
+-- What was applied, for readiness.
+-- returns: many
+select id from cito.migrations
+
+-- name: claim_job(name, every_seconds, deadline_seconds)
+-- Takes a job that is due and that nobody runs; a claim ends by itself after the deadline.
+-- returns: one
+insert into cito.jobs as j (name, last_run, next_run, claimed_until)
+values (
+    :name,
+    clock_timestamp(),
+    clock_timestamp() + make_interval(secs => :every_seconds),
+    clock_timestamp() + make_interval(secs => :deadline_seconds)
+)
+on conflict (name) do update
+set
+    last_run = excluded.last_run,
+    next_run = excluded.next_run,
+    claimed_until = excluded.claimed_until
+where
+    j.next_run <= clock_timestamp()
+    and (j.claimed_until is null or j.claimed_until <= clock_timestamp())
+returning j.name
+
+-- name: finish_job(name, duration_ms, error)
+-- Notes how a run ended and lets go of the claim.
+-- returns: rows
+update cito.jobs
+set
+    claimed_until = null,
+    duration_ms = :duration_ms,
+    failures = failures + (:error::text <> '')::int,
+    last_error = :error
+where name = :name
+
+-- name: job_states()
+-- All jobs that have run, for the performance page.
+-- returns: many
+select name, last_run, duration_ms, next_run, failures, last_error
+from cito.jobs
+order by name

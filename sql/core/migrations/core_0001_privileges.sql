@@ -11,3 +11,6 @@ alter default privileges grant usage on sequences to cito_app;
 -- A function is callable by everybody unless that is taken away, SECURITY DEFINER or not.
 alter default privileges revoke execute on functions from public;
 alter default privileges grant execute on functions to cito_app, cito_search;
+
+-- Whether everything was applied is a question of readiness, and no secret.
+grant select on cito.migrations to cito_app;

@@ -1,0 +1,60 @@
+# Every target builds what it needs inside this folder; `make` alone lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: help install serve test test-full check format bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## Make the environment with what serving needs
+
+serve: .venv/.installed ## Set everything up and start Cito (PORT=9000 changes the port)
+	@$(BIN)/cito serve --port $(PORT)
+
+test: .venv/.installed-dev ## Run the tests, in under 10 minutes
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not full"
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+test-full: .venv/.installed-dev ## Run every count as promised (long)
+	$(BIN)/pytest
+
+check: .venv/.installed-dev ## Lint, format, types, import contracts, SQL lint, licences
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed-dev ## Run the benchmarks
+	$(BIN)/cito bench all
+
+lock: .venv/.installed-dev ## Pin all dependencies anew, with hashes
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --upgrade \
+		--no-emit-index-url --custom-compile-command "make lock" \
+		pyproject.toml deploy/build.in -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --upgrade \
+		--no-emit-index-url --custom-compile-command "make lock" \
+		pyproject.toml deploy/build.in --group dev -o requirements-dev.lock
+
+clean: ## Remove the environment and the data folder
+	rm -rf .venv .cito .mypy_cache .ruff_cache .pytest_cache .hypothesis cito.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""Background work: declared by plugins, run by `cito worker`."""
