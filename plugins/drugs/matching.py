@@ -1,0 +1,133 @@
+"""From a typed name and what the vocabulary knows about it to an answer. Pure: no I/O, nothing remembered.
+
+Exact steps decide, in this order: generic, brand, keyword, ingredient set; each for the reading that takes
+least off the text. Whatever is merely alike becomes a suggestion that a person must confirm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from cito.plugins.drugs.folding import squash
+from cito.plugins.drugs.models import Drug, Kind, Parsed, Resolution, Status, Suggestion
+from cito.plugins.drugs.parsing import MAX_PHRASE_WORDS, MAX_WORDS, Request
+from cito.plugins.drugs.ranking import ranked
+
+_STEPS = (Kind.GENERIC, Kind.BRAND, Kind.KEYWORD)
+
+
+class Alias(NamedTuple):
+    """One name of one drug."""
+
+    name: str
+    folded: str
+    kind: Kind
+    drug: Drug
+
+
+class Knowledge(Protocol):
+    """What is known about one request; asked by squashed text."""
+
+    def named(self, key: str) -> Sequence[Alias]:
+        """Return the aliases that are exactly this."""
+        ...
+
+    def ingredient(self, key: str) -> str | None:
+        """Return the ingredient that this names, by its own name or by one known synonym."""
+        ...
+
+    def composed_of(self, ingredients: frozenset[str]) -> Sequence[Drug]:
+        """Return the drugs with exactly these ingredients."""
+        ...
+
+    def near(self) -> Sequence[Alias]:
+        """Return aliases that look like the request's core or whole text."""
+        ...
+
+
+def resolve(request: Request, known: Knowledge, *, most: int = 5) -> Resolution:
+    """Answer one request.
+
+    Args:
+        request: the typed name, taken apart.
+        known: the vocabulary's knowledge about it.
+        most: how many suggestions at most.
+    """
+    if not request.valid:
+        return Resolution(Status.INVALID)
+    for reading in request.readings:
+        found, kind = _exact(reading.name, known)
+        if not found:
+            continue
+        if reading.dropped_number and (numbered := _numbered(request, found, known)):
+            suggestions = ranked(request, numbered, most=most)
+            return Resolution(Status.SUGGEST, suggestions=suggestions, parsed=request.parsed)
+        return _decided(found, kind.value, reading.parsed, most)
+    drugs = _by_ingredients(request.words, known)
+    if drugs:
+        return _decided(drugs, "ingredients", request.parsed, most)
+    suggestions = ranked(request, known.near(), most=most) if request.core else ()
+    status = Status.SUGGEST if suggestions else Status.NOT_FOUND
+    return Resolution(status, suggestions=suggestions, parsed=request.parsed)
+
+
+def _exact(name: str, known: Knowledge) -> tuple[list[Drug], Kind]:
+    """Return the drugs of the first step at which this is exactly a name."""
+    aliases = known.named(squash(name))
+    for kind in _STEPS:
+        drugs = {alias.drug.id: alias.drug for alias in aliases if alias.kind is kind}
+        if drugs:
+            return list(drugs.values()), kind
+    return [], Kind.KEYWORD
+
+
+def _numbered(request: Request, found: Iterable[Drug], known: Knowledge) -> list[Alias]:
+    """Return what makes a bare number suspect: another drug's name that is this name and some number.
+
+    "Tylenol 4" must not become Tylenol while a "Tylenol 3" with codeine exists.
+    """
+    ids = {drug.id for drug in found}
+    core = squash(request.core)
+    near = known.near()
+    others = [
+        alias
+        for alias in near
+        if alias.drug.id not in ids
+        and (key := squash(alias.folded)).startswith(core)
+        and key[len(core) :].replace("/", "").isdigit()
+    ]
+    return others and [*others, *(alias for alias in near if alias.drug.id in ids)]
+
+
+def _by_ingredients(words: tuple[str, ...], known: Knowledge) -> list[Drug]:
+    """Return the drugs made of exactly the ingredients that the words name, in any order; all words must count."""
+    named = _ingredients(words, known) if len(words) <= MAX_WORDS else None
+    if not named or len(set(named)) < len(named):
+        return []
+    return list(known.composed_of(frozenset(named)))
+
+
+def _ingredients(words: tuple[str, ...], known: Knowledge) -> list[str] | None:
+    """Split the words into ingredient names, longest first; None where some word is no part of one."""
+    if not words:
+        return []
+    for length in range(min(MAX_PHRASE_WORDS, len(words)), 0, -1):
+        ingredient = known.ingredient(squash("".join(words[:length])))
+        if ingredient is None:
+            continue
+        rest = _ingredients(words[length:], known)
+        if rest is not None:
+            return [ingredient, *rest]
+    return None
+
+
+def _decided(found: Sequence[Drug], matched_on: str, parsed: Parsed, most: int) -> Resolution:
+    """Return the answer for drugs of one exact step: active ones count first."""
+    drugs = [drug for drug in found if drug.is_active] or list(found)
+    if len(drugs) == 1:
+        status = Status.RESOLVED if drugs[0].is_active else Status.INACTIVE
+        return Resolution(status, drugs[0], parsed=parsed, matched_on=matched_on)
+    listed = sorted(drugs, key=lambda drug: (drug.generic_name, drug.id.bytes))[:most]
+    suggestions = tuple(Suggestion(drug, 1.0, f"the same {matched_on}") for drug in listed)
+    return Resolution(Status.AMBIGUOUS, suggestions=suggestions, parsed=parsed, matched_on=matched_on)

@@ -1,0 +1,188 @@
+"""Takes strength, form, route and release suffix off a typed name, and keeps every reading of what is left.
+
+Whether `3` in "Tylenol 3" is a strength or part of the name only the vocabulary knows, so a name is read
+several ways, the least taken off first; the first reading that is an exact name wins.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+from cito.plugins.drugs.folding import MAX_NAME_LENGTH, fold, squash
+from cito.plugins.drugs.models import Parsed
+from cito.plugins.drugs.words import FORMS, PER_ONLY, RELEASE, ROUTES, UNITS
+
+MAX_WORDS = 12
+MAX_PHRASE_WORDS = 5
+
+_NUMBER = r"\d+(?:,\d{3})*(?:[.,]\d+)?"
+_UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
+_AMOUNT = rf"{_NUMBER}(?:\s?(?:{_UNIT})(?![a-z0-9]))?"
+_STRENGTH = re.compile(
+    rf"(?<![\w.,/+-]){_AMOUNT}(?:[/+-](?:{_AMOUNT}|(?:{_UNIT})(?![a-z0-9])))*(?![\w.,])(?!-[a-z])"
+)
+_PIECE = re.compile(rf"(?P<number>{_NUMBER})?\s?(?P<unit>{_UNIT})?(?P<joint>[/+-]|$)")
+_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+_LONGEST = max(phrase.count(" ") + 1 for phrase in (*FORMS, *ROUTES, *RELEASE))
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_WORDS = re.compile(r"[\s/+,-]+")
+_JOINING = frozenset({"and", "with", "plus"})
+
+
+class Reading(NamedTuple):
+    """One way to read a text: the name that is left, and what was taken off for it."""
+
+    name: str
+    parsed: Parsed
+    dropped_number: bool
+
+
+class Request(NamedTuple):
+    """A typed name, taken apart.
+
+    Attributes:
+        folded: the whole text; what a cached answer is keyed by.
+        readings: the least taken off first; the last one is the bare name.
+        core: the bare name; empty where strength and form were all there was.
+        words: those of the bare name, without "and", "with", "plus".
+        parsed: everything that could be taken off.
+        valid: False for an empty, overlong or unprintable text.
+    """
+
+    folded: str
+    readings: tuple[Reading, ...]
+    core: str
+    words: tuple[str, ...]
+    parsed: Parsed
+    valid: bool
+
+    def keys(self) -> frozenset[str]:
+        """Return every squashed text that an exact step may ask for: readings, and runs of words."""
+        runs = (
+            {squash("".join(run)) for run in runs_of(self.words)} if len(self.words) <= MAX_WORDS else set()
+        )
+        return frozenset({squash(reading.name) for reading in self.readings} | runs) - {""}
+
+
+def words_of(folded: str) -> tuple[str, ...]:
+    """Return the words that name something: split at hyphens and strokes too, without "and", "with", "plus"."""
+    return tuple(word for word in _WORDS.split(folded) if word and word not in _JOINING)
+
+
+def runs_of(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return all runs of up to `MAX_PHRASE_WORDS` neighbouring words."""
+    count = len(words)
+    return [words[i:j] for i in range(count) for j in range(i + 1, min(i + MAX_PHRASE_WORDS, count) + 1)]
+
+
+def read(text: str) -> Request:
+    """Take a typed name apart. Never fails: what cannot be a name is marked not valid."""
+    stripped = text.strip()
+    if not stripped or len(stripped) > MAX_NAME_LENGTH or _CONTROL.search(stripped):
+        return Request("", (), "", (), Parsed(), valid=False)
+    folded = fold(stripped)
+    marked = _mark(folded)
+    readings = [Reading(folded, Parsed(), dropped_number=False)] if folded else []
+    for dropped in ("", "r", "n", "rn"):
+        reading = _without(marked, dropped)
+        if reading.name and all(reading.name != other.name for other in readings):
+            readings.append(reading)
+    named = any(kind == "w" for kind, _, _ in marked)
+    core = readings[-1].name if named else ""
+    words = words_of(core)
+    return Request(folded, tuple(readings), core, words, _without(marked, "rn").parsed, valid=True)
+
+
+# A marked word: kind (w name, s strength, n bare number, f form, o route, r release), text, canonical writing.
+Marked = tuple[str, str, str]
+
+
+def _mark(folded: str) -> list[Marked]:
+    """Split a folded text into words and phrases, each with its kind."""
+    marked: list[Marked] = []
+    end = 0
+    for match in _STRENGTH.finditer(folded):
+        kind, canonical = _strength(match[0])
+        if kind == "w":
+            continue
+        marked += _mark_words(folded[end : match.start()].split(), first=not marked)
+        marked.append((kind, match[0], canonical))
+        end = match.end()
+    return marked + _mark_words(folded[end:].split(), first=not marked)
+
+
+def _mark_words(words: list[str], *, first: bool) -> list[Marked]:
+    marked: list[Marked] = []
+    at = 0
+    while at < len(words):
+        for length in range(min(_LONGEST, len(words) - at), 0, -1):
+            phrase = " ".join(words[at : at + length])
+            if phrase in FORMS:
+                marked.append(("f", phrase, FORMS[phrase]))
+            elif phrase in ROUTES:
+                marked.append(("o", phrase, ROUTES[phrase]))
+            elif phrase in RELEASE and (marked or not first):
+                marked.append(("r", phrase, phrase))
+            else:
+                continue
+            at += length
+            break
+        else:
+            marked.append(("w", words[at], words[at]))
+            at += 1
+    return marked
+
+
+def _strength(text: str) -> tuple[str, str]:
+    """Return the kind (`s`, `n`, or `w` where it is none) and the canonical writing of an amount."""
+    written: list[str] = []
+    units: list[str] = []
+    for piece in _PIECE.finditer(text):
+        number, unit, joint = piece["number"], piece["unit"], piece["joint"]
+        if not (number or unit):
+            continue
+        per = bool(written) and written[-1].endswith("/")
+        if unit and UNITS[unit] in PER_ONLY and not per:
+            return "w", ""
+        amount = _THOUSANDS.sub("", number).replace(",", ".") if number else ""
+        canonical = UNITS[unit] if unit else ""
+        units.append(canonical)
+        gap = " " if amount and canonical and canonical != "%" else ""
+        written.append(f"{amount}{gap}{canonical}{joint}")
+    return ("s" if any(units) else "n"), "".join(written)
+
+
+def _without(marked: list[Marked], dropped: str) -> Reading:
+    """Return the reading that drops strengths, forms, routes, and those of `r` and `n` that are named."""
+    kept = " ".join(text for kind, text, _ in marked if kind == "w" or (kind in "rn" and kind not in dropped))
+
+    def said(kinds: str) -> list[str]:
+        return list(dict.fromkeys(canonical for kind, _, canonical in marked if kind in kinds))
+
+    numbers = "sn" if "n" in dropped else "s"
+    form, route = said("f"), said("o")
+    parsed = Parsed(
+        strength=" ".join(said(numbers)) or None,
+        form=form[0] if form else None,
+        route=route[0] if route else None,
+    )
+    return Reading(
+        _outer_joining_off(kept),
+        parsed,
+        dropped_number="n" in dropped and any(kind == "n" for kind, _, _ in marked),
+    )
+
+
+def _outer_joining_off(name: str) -> str:
+    """Return a name without the "and" or "/" that a taken-off neighbour left hanging."""
+    words = [word.strip("/+-") for word in name.split()]
+    words = [word for word in words if word]
+    while words and words[-1] in _JOINING:
+        words.pop()
+    while words and words[0] in _JOINING:
+        words.pop(0)
+    return " ".join(
+        word for word, following in pairwise([*words, ""]) if not (word in _JOINING and word == following)
+    )

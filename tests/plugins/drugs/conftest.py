@@ -1,0 +1,45 @@
+"""The acceptance cases and their fixture drugs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+import pytest
+
+from cito.plugins.drugs.models import Drug, Schedule, class_slug
+from cito.plugins.drugs.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="session")
+def lookup_cases(shared: Path) -> dict[str, Any]:
+    """The acceptance cases of lookup."""
+    cases: dict[str, Any] = json.loads((shared / "cases" / "drug_lookup.json").read_text())
+    return cases
+
+
+@pytest.fixture(scope="session")
+def case_drugs(lookup_cases: dict[str, Any]) -> dict[str, Drug]:
+    """The drugs of the cases, by the cases' own ids (`D01`)."""
+    return {
+        row["id"]: Drug(
+            id=uuid5(NAMESPACE_OID, row["id"]),
+            generic_name=row["generic_name"],
+            brand_names=tuple(row["brand_names"]),
+            keywords=tuple(row["search_keywords"]),
+            ingredients=tuple(sorted(row["ingredients"])),
+            classes=tuple(sorted(class_slug(name) for name in row["classes"])),
+            schedules=(Schedule("US", row["schedule"]),) if row["schedule"] else (),
+            prescription_only=row["prescription_only"],
+            is_active=row["is_active"],
+        )
+        for row in lookup_cases["drugs"]
+    }
+
+
+@pytest.fixture(scope="session")
+def vocabulary(case_drugs: dict[str, Drug]) -> Vocabulary:
+    """The drugs of the cases, in memory."""
+    return Vocabulary(case_drugs.values())

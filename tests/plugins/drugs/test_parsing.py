@@ -1,0 +1,62 @@
+"""What stands beside a name, in canonical writing."""
+
+from __future__ import annotations
+
+import pytest
+
+from cito.plugins.drugs.folding import fold, squash, trigrams
+from cito.plugins.drugs.parsing import read
+
+
+@pytest.mark.parametrize(
+    ("typed", "core", "strength", "form", "route"),
+    [
+        ("Paracetamol 500mg", "paracetamol", "500 mg", None, None),
+        ("paracetamol 120mg/5ml oral suspension", "paracetamol", "120 mg/5 mL", "oral suspension", None),
+        ("Inj Morphine 10mg/ml IV", "morphine", "10 mg/mL", "injection", "intravenous"),
+        ("Amoxicillin 500", "amoxicillin", "500", None, None),
+        ("augmentin 500/125 tabs", "augmentin", "500/125", "tablet", None),
+        ("hydrocortisone 1% cream", "hydrocortisone", "1%", "cream", None),
+        ("salbutamol 100 \u00b5g/puff", "salbutamol", "100 mcg/dose", None, None),
+        ("vitamin b12 1,000 mcg inj", "vitamin b12", "1000 mcg", "injection", None),
+        ("levothyroxine 0,1 mg", "levothyroxine", "0.1 mg", None, None),
+        ("insulin glargine 100 IU/mL", "insulin glargine", "100 IU/mL", None, None),
+        ("fentanyl 25mcg/hr patches", "fentanyl", "25 mcg/h", "patch", None),
+        ("5-fluorouracil 5% cream", "5-fluorouracil", "5%", "cream", None),
+        ("peginterferon alfa-2a", "peginterferon alfa-2a", None, None, None),
+        ("aspirin 81 mg EC", "aspirin", "81 mg", None, None),
+        ("500mg", "", "500 mg", None, None),
+        ("oral tablet", "", None, "tablet", "oral"),
+        ("Diovan HCT", "diovan hct", None, None, None),
+    ],
+)
+def test_read(typed: str, core: str, strength: str | None, form: str | None, route: str | None) -> None:
+    request = read(typed)
+    assert request.core == core
+    assert (request.parsed.strength, request.parsed.form, request.parsed.route) == (strength, form, route)
+
+
+@pytest.mark.parametrize(
+    ("typed", "folded"),
+    [
+        ("  Paracétamol ", "paracetamol"),
+        ("St. John\u2019s wort", "st johns wort"),
+        ("Artemether / Lumefantrine", "artemether/lumefantrine"),
+        ("co\u2010codamol", "co-codamol"),
+        ("A\u00a0\u2003B", "a b"),
+        ("Straße (x)", "strasse x"),
+        ("_", ""),
+    ],
+)
+def test_fold(typed: str, folded: str) -> None:
+    assert fold(typed) == folded
+    assert fold(folded) == folded
+
+
+def test_hyphens_and_spaces_do_not_tell_names_apart_but_strokes_do() -> None:
+    assert squash("co-codamol") == squash("co codamol") == "cocodamol"
+    assert squash("codeine/paracetamol") != squash("codeine paracetamol")
+
+
+def test_trigrams_are_those_of_pg_trgm() -> None:
+    assert trigrams("tmp-smx") == {"  t", " tm", "tmp", "mp ", "  s", " sm", "smx", "mx "}
