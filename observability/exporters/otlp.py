@@ -1,0 +1,165 @@
+"""OTLP protobuf messages from spans and slices; the messages themselves are OpenTelemetry's own package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.metrics.v1 import metrics_pb2 as m
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1 import trace_pb2 as t
+
+from cito.observability import spans as s
+from cito.observability.catalog import CATALOG, Instrument
+from cito.observability.histogram import Histogram
+from cito.observability.metrics import Labels, Slice
+
+_KINDS = {
+    s.SERVER: t.Span.SPAN_KIND_SERVER,
+    s.CLIENT: t.Span.SPAN_KIND_CLIENT,
+    s.CONSUMER: t.Span.SPAN_KIND_CONSUMER,
+    s.INTERNAL: t.Span.SPAN_KIND_INTERNAL,
+}
+_NS = 1_000_000_000
+_SCOPE = InstrumentationScope(name="cito")
+DELTA, CUMULATIVE = m.AGGREGATION_TEMPORALITY_DELTA, m.AGGREGATION_TEMPORALITY_CUMULATIVE
+
+
+def trace_request(spans: Iterable[s.Span], resource: Mapping[str, str]) -> bytes:
+    """Return an encoded export request with these spans."""
+    request = ExportTraceServiceRequest(
+        resource_spans=[
+            t.ResourceSpans(
+                resource=Resource(attributes=_attributes(resource)),
+                scope_spans=[t.ScopeSpans(scope=_SCOPE, spans=[_span(span) for span in spans])],
+            )
+        ]
+    )
+    body: bytes = request.SerializeToString()
+    return body
+
+
+def metric_request(
+    counted: Slice, bounds: tuple[int, ...], resource: Mapping[str, str], *, until: float, delta: bool
+) -> tuple[bytes, int]:
+    """Return an encoded export request with all series of a slice, and how many points it has.
+
+    Args:
+        counted: what was counted since `counted.start`.
+        bounds: of its histograms.
+        resource: attributes of the process.
+        until: seconds since the epoch.
+        delta: counts since the last export, else since the start of the process.
+    """
+    temporality = DELTA if delta else CUMULATIVE
+    span = (int(counted.start * _NS), int(until * _NS))
+    metrics = []
+    points = 0
+    for instrument in CATALOG.values():
+        found = _metric(instrument, counted, bounds, span, temporality)
+        if found is not None:
+            metric, count = found
+            metrics.append(metric)
+            points += count
+    request = ExportMetricsServiceRequest(
+        resource_metrics=[
+            m.ResourceMetrics(
+                resource=Resource(attributes=_attributes(resource)),
+                scope_metrics=[m.ScopeMetrics(scope=_SCOPE, metrics=metrics)],
+            )
+        ]
+    )
+    return request.SerializeToString(), points
+
+
+def _span(span: s.Span) -> t.Span:
+    return t.Span(
+        trace_id=bytes.fromhex(span.trace_id),
+        span_id=bytes.fromhex(span.span_id),
+        parent_span_id=bytes.fromhex(span.parent_id),
+        name=span.name,
+        kind=_KINDS[span.kind],
+        start_time_unix_nano=span.start_ns,
+        end_time_unix_nano=span.end_ns,
+        attributes=_attributes(span.attributes),
+        status=t.Status(code=t.Status.STATUS_CODE_ERROR if span.error else t.Status.STATUS_CODE_UNSET),
+    )
+
+
+def _metric(
+    instrument: Instrument,
+    counted: Slice,
+    bounds: tuple[int, ...],
+    span: tuple[int, int],
+    temporality: m.AggregationTemporality.ValueType,
+) -> tuple[m.Metric, int] | None:
+    name = instrument.name
+    metric = m.Metric(name=name, unit=instrument.unit, description=instrument.help)
+    if instrument.kind == "histogram":
+        filled = counted.labelled(name)
+        points = [_points(instrument, labels, h, bounds, span) for labels, h in filled.items()]
+        metric.histogram.CopyFrom(m.Histogram(data_points=points, aggregation_temporality=temporality))
+        return (metric, len(points)) if points else None
+    values = (counted.counters if instrument.kind == "counter" else counted.gauges).get(name, {})
+    numbers = [
+        m.NumberDataPoint(
+            attributes=_attributes(_named(instrument, labels)),
+            start_time_unix_nano=span[0] if instrument.kind == "counter" else 0,
+            time_unix_nano=span[1],
+            as_double=value,
+        )
+        for labels, value in values.items()
+    ]
+    if not numbers:
+        return None
+    if instrument.kind == "counter":
+        metric.sum.CopyFrom(
+            m.Sum(data_points=numbers, aggregation_temporality=temporality, is_monotonic=True)
+        )
+    else:
+        metric.gauge.CopyFrom(m.Gauge(data_points=numbers))
+    return metric, len(numbers)
+
+
+def _points(
+    instrument: Instrument,
+    labels: Labels,
+    histogram: Histogram,
+    bounds: tuple[int, ...],
+    span: tuple[int, int],
+) -> m.HistogramDataPoint:
+    return m.HistogramDataPoint(
+        attributes=_attributes(_named(instrument, labels)),
+        start_time_unix_nano=span[0],
+        time_unix_nano=span[1],
+        count=histogram.count,
+        sum=histogram.total / _NS,
+        min=max(histogram.least, 0) / _NS,
+        max=histogram.most / _NS,
+        bucket_counts=[histogram.buckets.get(position, 0) for position in range(len(bounds) + 1)],
+        explicit_bounds=[bound / _NS for bound in bounds],
+        exemplars=[
+            m.Exemplar(
+                trace_id=bytes.fromhex(found.trace_id),
+                time_unix_nano=int(found.at * _NS),
+                as_double=found.value_ns / _NS,
+            )
+            for found in histogram.exemplars.values()
+        ],
+    )
+
+
+def _named(instrument: Instrument, labels: Labels) -> dict[str, str | int]:
+    return {name: value for name, value in zip(instrument.labels, labels, strict=True) if value != ""}
+
+
+def _attributes(values: Mapping[str, str | int]) -> list[KeyValue]:
+    return [
+        KeyValue(
+            key=key,
+            value=AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value),
+        )
+        for key, value in values.items()
+    ]

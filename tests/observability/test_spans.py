@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cito.core.telemetry import Record, What
+from cito.observability.exporters.http import Endpoint
+from cito.observability.exporters.otlp import trace_request
+from cito.observability.exporters.spool import QUEUE_RECORDS, Spool
+from cito.observability.spans import spans_of
+
+from .conftest import MS, Made, make
+from .otlp_server import Collector, collector
+
+RESOURCE = {"service.name": "cito", "service.instance.id": "0"}
+
+
+@pytest.fixture
+def server() -> Iterator[Collector]:
+    with collector() as found:
+        yield found
+
+
+def spool(server: Collector, *, timeout: float = 0.5, buffer_bytes: int = 24 << 20) -> Spool:
+    endpoint = Endpoint(server.url("/v1/traces"), {"authorization": "k"}, timeout_seconds=timeout)
+    made = Spool(endpoint, trace_request, RESOURCE, buffer_bytes)
+    made.start()
+    return made
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not come true in time"
+        time.sleep(0.01)
+
+
+def profile(made: Made) -> Record:
+    return made(
+        "get_medication",
+        ms=10,
+        status=503,
+        events=[
+            (What.POOL_WAIT, "find", 2, 1),
+            (What.QUERY, "find", 3, 4, "PoolFull"),
+            (What.LOAD, "medication", 1.5, 6),
+            (What.CACHE, "medication", 1, 8, "miss"),
+            (What.TRACK, "format", 9.2, 0.5),
+        ],
+    )
+
+
+def test_spans_have_the_records_true_times_names_and_parents(made: Made) -> None:
+    record = profile(made)
+    root, *steps = spans_of(record)
+    assert (root.name, root.kind, root.span_id, root.error) == (
+        "GET /api/get_medication",
+        "server",
+        record.span_id,
+        "503",
+    )
+    assert (root.start_ns, root.end_ns) == (record.started_at_ns, record.started_at_ns + 10 * MS)
+    by_name = {span.name: span for span in steps}
+    parents = {
+        "cache medication": root,
+        "load medication": by_name["cache medication"],
+        "wait for a connection": by_name["load medication"],
+        "find": by_name["load medication"],
+        "format": root,
+    }
+    assert {name: span.parent_id for name, span in by_name.items()} == {
+        name: parent.span_id for name, parent in parents.items()
+    }
+    query = by_name["find"]
+    assert query.start_ns - root.start_ns == 3 * MS
+    assert query.end_ns - query.start_ns == 4 * MS
+    assert query.attributes["db.query.summary"] == "find"
+    assert query.error == "PoolFull"
+
+
+def test_every_span_arrives_once_with_its_resource(server: Collector, made: Made) -> None:
+    out = spool(server)
+    records = [profile(made) for _ in range(700)]
+    for record in records:
+        out.offer(record)
+    out.stop()
+    assert len(server.spans) == 700 * 6 == out.counts.exported
+    assert {span.span_id for span in server.spans if not span.parent_span_id} == {
+        bytes.fromhex(record.span_id) for record in records
+    }
+    resource = server.requests[0].resource_spans[0].resource
+    assert {a.key: a.value.string_value for a in resource.attributes} == RESOURCE
+    assert server.headers[0]["authorization"] == "k"
+    assert server.headers[0]["content-type"] == "application/x-protobuf"
+
+
+@pytest.mark.parametrize("mode", ["unavailable", "hang", "kill"])
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(60.0, marks=pytest.mark.full)])
+@pytest.mark.timeout(200)
+def test_an_outage_at_500_spans_a_second_loses_none(server: Collector, mode: str, seconds: float) -> None:
+    server.mode = mode
+    out = spool(server, timeout=10.0 if seconds > 30 else 0.5)
+    waits: list[float] = []
+    end = time.monotonic() + seconds
+    most_bytes = 0
+    while time.monotonic() < end:
+        record = make("get_medication", events=[(What.QUERY, "find", 0, 1)] * 4)
+        started = time.perf_counter()
+        out.offer(record)
+        waits.append(time.perf_counter() - started)
+        most_bytes = max(most_bytes, out.waiting_bytes)
+        time.sleep(0.01)
+    server.mode = "ok"
+    server.released.set()
+    until(lambda: out.waiting == 0)
+    out.stop()
+    assert out.counts.dropped == 0
+    assert len(server.spans) == out.counts.emitted == out.counts.exported == 5 * len(waits)
+    assert most_bytes < 32 << 20
+    assert sorted(waits)[len(waits) // 2] < 0.001  # nobody waited for the exporter
+
+
+def test_what_does_not_fit_is_counted_exactly(server: Collector) -> None:
+    server.mode = "unavailable"
+    out = spool(server, buffer_bytes=60_000)
+    for _ in range(30):
+        for _ in range(512):
+            out.offer(make("get_medication"))
+        until(lambda: not out._records)
+    assert out.counts.dropped > 0
+    server.mode = "ok"
+    until(lambda: out.waiting == 0)
+    out.stop()
+    assert out.counts.emitted == 30 * 512
+    assert out.counts.exported == len(server.spans)
+    assert out.counts.emitted == out.counts.exported + out.counts.dropped
+
+
+def test_a_full_queue_refuses_and_counts(server: Collector) -> None:
+    out = Spool(Endpoint(server.url("/v1/traces"), {}), trace_request, RESOURCE)  # not started: nobody takes
+    for _ in range(QUEUE_RECORDS + 10):
+        out.offer(make("a"))
+    assert (out.counts.dropped, out.waiting) == (10, QUEUE_RECORDS)
+
+
+def test_what_the_server_refuses_for_good_is_dropped_not_repeated(server: Collector) -> None:
+    server.mode = "refuse"
+    out = spool(server)
+    out.offer(make("a"))
+    until(lambda: out.waiting == 0)
+    assert (out.counts.exported, out.counts.dropped) == (0, 1)
+    out.stop()
+
+
+@pytest.mark.parametrize("mode", ["hang", "unavailable"])
+def test_shutdown_ends_in_time_and_counts_the_rest(server: Collector, mode: str) -> None:
+    server.mode = mode
+    out = spool(server)
+    for _ in range(100):
+        out.offer(make("a"))
+    started = time.monotonic()
+    out.stop(1.0)
+    assert time.monotonic() - started < 2.0
+    assert (out.counts.exported, out.counts.dropped, out.waiting) == (0, 100, 0)
+
+
+def test_offering_from_many_requests_keeps_the_counts_exact(server: Collector) -> None:
+    out = spool(server)
+    done = threading.Barrier(2)
+
+    def busy() -> None:
+        for _ in range(3_000):
+            out.offer(make("a"))
+        done.wait()
+
+    threading.Thread(target=busy).start()
+    done.wait()
+    out.stop()
+    assert out.counts.emitted == 3_000 == out.counts.exported + out.counts.dropped
+    assert len(server.spans) == out.counts.exported
