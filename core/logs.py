@@ -23,13 +23,14 @@ LEVELS = ("debug", "info", "warning", "error")
 OURS = "cito"
 _MOST_FOREIGN = 200  # characters of a message that is not ours
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\d{3,}|\S+@\S+")
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _encode = msgspec.json.Encoder().encode
 
 
 class JsonFormatter(logging.Formatter):
     """Turns a log record into one line of JSON: time, level, logger, message, ids, error, stack, fields.
 
-    `extra={"fields": {...}}` adds names and numbers of our own.
+    `extra={"job": name}` adds fields of our own.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -49,7 +50,7 @@ class JsonFormatter(logging.Formatter):
             if request.operation:
                 line["operation"] = request.operation
         if ours:
-            line.update(getattr(record, "fields", {}))
+            line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info and record.exc_info[1] is not None:
             line |= described(record.exc_info[1])
         return _encode(line).decode()

@@ -82,7 +82,19 @@ class ObservabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_un
 
     enabled: bool = True
     sample_ratio: float = 0.01
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otlp_preset: str = "otlp"  # otlp, grafana, datadog, newrelic, sentry, cloudwatch
+    otlp_url: str | None = None  # None: nothing is sent over OTLP, unless the preset knows where
+    otlp_key: str | None = None
+    otlp_headers: dict[str, str] = {}
+    region: str | None = None  # of AWS
+    cloudwatch: Literal["off", "put", "emf"] = "off"
+    cloudwatch_url: str | None = None  # None: the region's
+    namespace: str = "Cito"  # of CloudWatch metrics
+    export_seconds: float = 15.0  # between two deliveries of metrics
     webhook_url: str | None = None
+    webhook_secret: str | None = None  # None: one is made and kept in the home's keys
+    history_days: int = 30
 
 
 class JobsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -63,6 +63,10 @@ class PutMetricData:
             return Delivery(exported=sent, lost=len(data) - sent) if sent else Delivery(again=True)
         return Delivery(exported=sent)
 
+    def close(self) -> None:
+        """Let connections go."""
+        self._client.close()
+
 
 def metric_data(counted: Slice, bounds: tuple[int, ...], at: float) -> Iterator[dict[str, Any]]:
     """Yield the data of a PutMetricData request; durations in ms."""
@@ -105,6 +109,9 @@ class EmbeddedMetrics:
         self._stream.write("".join(f"{line}\n" for line in lines))
         self._stream.flush()
         return Delivery(exported=len(lines))
+
+    def close(self) -> None:
+        """Nothing to let go: the stream is the process's."""
 
 
 def embedded(counted: Slice, namespace: str, bounds: tuple[int, ...], at: float) -> Iterator[str]:
@@ -160,7 +167,9 @@ def _numbers(counted: Slice) -> Iterator[tuple[Instrument, Labels, float]]:
                 yield CATALOG[metric], labels, value
 
 
-def _line(instrument: Instrument, labels: Labels, value: object, unit: str, namespace: str, at: float) -> str:
+def _line(
+    instrument: Instrument, labels: Labels, value: object, *, unit: str, namespace: str, at: float
+) -> str:
     named = {pair["Name"]: pair["Value"] for pair in dimensions(instrument, labels)}
     line = {
         "_aws": {

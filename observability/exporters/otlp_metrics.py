@@ -48,3 +48,7 @@ class OtlpMetrics:
             return Delivery(again=True)
         self._total = sent  # what is refused for good would be refused again
         return Delivery(exported=points) if outcome.taken else Delivery(lost=points)
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._endpoint.close()

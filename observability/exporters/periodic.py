@@ -34,6 +34,10 @@ class Destination(Protocol):
         """Send what was counted until then; never raises for what the network does."""
         ...
 
+    def close(self) -> None:
+        """Let connections go."""
+        ...
+
 
 class Periodic:
     """Delivers slices every `seconds`.
@@ -90,3 +94,4 @@ class Periodic:
         while not self._stopping.wait(self._seconds):
             self.deliver()
         self.deliver(max(0.1, self._deadline - time.monotonic()))
+        self.destination.close()

@@ -32,7 +32,7 @@ def test_a_line_carries_the_ids_of_its_request(stream: io.StringIO) -> None:
     record = Record("http", "get_patient")
     record.request_id, record.trace_id, record.span_id = "r-1", "a" * 32, "b" * 16
     token = current_record.set(record)
-    logging.getLogger("cito.plugins.patients").info("merged", extra={"fields": {"rows": 2}})
+    logging.getLogger("cito.plugins.patients").info("merged", extra={"rows": 2})
     current_record.reset(token)
     (line,) = lines(stream)
     assert line | {"time": ""} == {
