@@ -7,6 +7,7 @@ afterwards (plugin `observability`); OpenTelemetry is not imported here. Times a
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 from enum import IntEnum
 from time import perf_counter_ns, time_ns
@@ -37,6 +38,8 @@ class Event(NamedTuple):
     amount: int
 
 
+REPEATED = 5  # runs of one query within one record from which on the place of the call is kept
+slow_query_ns = 100_000_000  # set from `database.slow_query_ms` at assembly; the place of slower ones is kept
 _new_tuple = tuple.__new__
 
 
@@ -53,6 +56,8 @@ class Record:
         events: timed steps, in the order in which they ended.
         trace_id, span_id, parent_id: lower-case hex, W3C trace context; parent_id may be empty.
         sampled: the trace's spans are built whatever happens.
+        runs: how often each query ran.
+        sites: where slow or repeated queries were called: `file:line function` by the query's name.
     """
 
     __slots__ = (
@@ -67,7 +72,9 @@ class Record:
         "request_id",
         "role",
         "route",
+        "runs",
         "sampled",
+        "sites",
         "span_id",
         "start_ns",
         "started_at_ns",
@@ -90,6 +97,8 @@ class Record:
         self.parent_id = ""
         self.sampled = False
         self.events: list[Event] = []
+        self.runs: dict[str, int] = {}
+        self.sites: dict[str, str] = {}
         self.started_at_ns = time_ns()
         self.start_ns = perf_counter_ns()
         self.duration_ns = 0
@@ -101,10 +110,33 @@ class Record:
             _new_tuple(Event, (what, name, start_ns, perf_counter_ns() - start_ns, code, amount))
         )
 
+    def query(self, name: str, start_ns: int, *, code: str = "", amount: int = 0) -> None:
+        """Append a query that began at `start_ns` and ends now; call it where the caller's frames are on the stack."""
+        spent = perf_counter_ns() - start_ns
+        self.events.append(_new_tuple(Event, (What.QUERY, name, start_ns, spent, code, amount)))
+        runs = self.runs.get(name, 0) + 1
+        self.runs[name] = runs
+        if (spent >= slow_query_ns or runs == REPEATED) and name not in self.sites:
+            self.sites[name] = call_site()
+
     def finish(self, status: int) -> None:
         """Set the status and the total duration."""
         self.status = status
         self.duration_ns = perf_counter_ns() - self.start_ns
+
+
+def call_site() -> str:
+    """Return `file:line function` of the nearest caller outside the core; empty where there is none."""
+    frame = sys._getframe(1)  # noqa: SLF001 - what traceback.walk_stack does, without building a list
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(("cito.core.", "asyncio.", "contextlib")):
+            path = "/".join(frame.f_code.co_filename.split("/")[-3:])
+            return f"{path}:{frame.f_lineno} {frame.f_code.co_name}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return ""
 
 
 current_record: ContextVar[Record | None] = ContextVar("cito_record", default=None)

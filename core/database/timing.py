@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -19,12 +20,13 @@ async def timed(connection: Connection, batch: Sequence[Command], what: What = W
     record = current_record.get()
     if record is None:
         return await connection.run(batch)
+    note = record.query if what is What.QUERY else partial(record.add, what)
     start_ns = perf_counter_ns()
     try:
         results = await connection.run(batch)
     except BaseException as error:
-        record.add(what, batch[-1].name, start_ns, code=type(error).__name__)
+        note(batch[-1].name, start_ns, code=type(error).__name__)
         raise
     last = results[-1]
-    record.add(what, batch[-1].name, start_ns, amount=last if isinstance(last, int) else len(last))
+    note(batch[-1].name, start_ns, amount=last if isinstance(last, int) else len(last))
     return results
