@@ -111,6 +111,11 @@ _EVENTS = {"request_finished": "request_subscribers", "job_finished": "job_subsc
 HOOKS = (*_DECLARATIONS, "lifespan", *_EVENTS)
 
 
+def installed() -> tuple[str, ...]:
+    """Return the names of all installed plugins, enabled or not."""
+    return tuple(sorted(point.name for point in entry_points(group=GROUP)))
+
+
 def load_registry(names: Iterable[str], *, extra: Iterable[Plugin] = ()) -> Registry:
     """Load the named plugins from the entry-point group `cito.plugins` and assemble them.
 

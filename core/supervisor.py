@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,12 +26,12 @@ class Part:
 
     Attributes:
         name: of the pid file and of the log lines.
-        arguments: of `python -m cito.core.process`.
+        command: what to run.
         stop_seconds: how long it may take to finish what is in hand.
     """
 
     name: str
-    arguments: Sequence[str]
+    command: Sequence[str]
     stop_seconds: float
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
@@ -89,8 +88,8 @@ class Supervisor:
         return [part.name for part in self._parts if part.process is None or part.process.poll() is not None]
 
     def _spawn(self, part: Part) -> None:
-        part.process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            [sys.executable, "-m", "cito.core.process", *part.arguments],
+        part.process = subprocess.Popen(  # noqa: S603 - our own commands
+            part.command,
             start_new_session=True,  # Ctrl-C reaches this process alone, which stops the parts in order
             env={**os.environ, "CITO_HOME": str(self._run.parent)},
         )

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
 
+from cito.core.app import create_app
+from cito.core.assembly import Assembly, assemble
+from cito.core.clock import Clock
 from cito.core.embedded import Urls, running
+from cito.core.http.tokens import mint
+from cito.core.preparation import prepare
+from cito.core.registry import installed
+from cito.core.settings import Settings
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -60,3 +72,89 @@ def cloned(urls: Urls, template: str) -> Iterator[Urls]:
     finally:
         with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+CLINIC = UUID("01900000-0000-7000-8000-000000000001")
+OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One assembled Cito in this process: its database is its own, its clients speak HTTP to it."""
+
+    assembly: Assembly
+    urls: Urls
+    app: Any
+    client: httpx.AsyncClient
+
+    def headers(self, role: str = "nurse", clinic: UUID | None = CLINIC, **more: str) -> dict[str, str]:
+        """Headers of a caller; roles without a clinic get none."""
+        where = None if role in ("admin", "auditor") else clinic
+        return {"Authorization": f"Bearer {mint(self.assembly.settings, role, where)}", **more}
+
+
+OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@pytest.fixture(scope="session")
+def templates(urls: Urls, home: Path) -> Callable[[Assembly], str]:
+    """Give the name of a database with all that an assembly declares, made once for each set of plugins."""
+    made: dict[tuple[str, ...], str] = {}
+
+    def template(assembly: Assembly) -> str:
+        names = tuple(enabled.name for enabled in assembly.registry.plugins)
+        if names not in made:
+            made[names] = f"template_{len(made)}"
+            statement = sql.SQL("create database {} owner cito_owner template cito strategy file_copy")
+            with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
+                admin.execute(statement.format(sql.Identifier(made[names])))
+            asyncio.run(prepare(assembly, urls.on(made[names]), lambda _: None))
+        return made[names]
+
+    return template
+
+
+@pytest.fixture(scope="session")
+def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> OpenSite:
+    """Open a site: `async with open_site(plugins=("drugs",), clock=...) as site`; settings by name."""
+
+    @asynccontextmanager
+    async def opened(
+        *, plugins: tuple[str, ...] | None = None, clock: Clock | None = None, **settings: Any
+    ) -> AsyncIterator[Site]:
+        names = installed() if plugins is None else plugins
+        assembly = assemble(Settings(home=home, plugins=tuple(names), **settings))
+        template = await asyncio.to_thread(templates, assembly)
+        with cloned(urls, template) as own:
+            app = create_app(assembly, own, clock)
+            transport = httpx.ASGITransport(app)
+            async with (
+                alive(app),
+                httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client,
+            ):
+                yield Site(assembly, own, app, client)
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+async def site(open_site: OpenSite) -> AsyncIterator[Site]:
+    """A site with every installed plugin, one for all tests of a file."""
+    async with open_site() as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def alive(app: Any) -> AsyncIterator[None]:
+    """Run an application's ASGI lifespan around a block."""
+    inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    task = asyncio.create_task(
+        app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, inbox.get, outbox.put)
+    )
+    await inbox.put({"type": "lifespan.startup"})
+    said = await outbox.get()
+    assert said["type"] == "lifespan.startup.complete", said
+    yield
+    await inbox.put({"type": "lifespan.shutdown"})
+    await task

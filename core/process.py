@@ -1,0 +1,94 @@
+"""One process of a Cito: `python -m cito.core.process api|relay|worker`, started by the supervisor or by hand."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from cito.core.app import create_app, opened
+from cito.core.assembly import Assembly, assemble_cito, resolved
+from cito.core.cache.relay import run_relay
+from cito.core.clock import Clock
+from cito.core.jobs.worker import run_worker
+from cito.core.logs import set_up_logs
+
+Role = Callable[[Assembly, Clock], Coroutine[Any, Any, None]]
+
+
+async def api(assembly: Assembly, clock: Clock) -> None:
+    """Serve HTTP until told to stop: intake ends at once, what is in hand is answered."""
+    server = assembly.settings.server
+    granian = Server(
+        create_app(assembly, resolved(assembly.settings), clock),
+        address=server.host,
+        port=server.port,
+        interface=Interfaces.ASGI,
+        ssl_cert=server.tls_certificate,
+        ssl_key=server.tls_key,
+        websockets=False,
+        log_enabled=False,
+    )
+    _on_stop(granian.stop)
+    await granian.serve()
+
+
+async def relay(assembly: Assembly, _: Clock) -> None:
+    """Carry what the database says is stale to the shared cache, as leader or in waiting."""
+    await _until_stopped(run_relay(assembly.settings, assembly.registry, resolved(assembly.settings)))
+
+
+async def worker(assembly: Assembly, clock: Clock) -> None:
+    """Run the declared jobs, each by one worker at a time."""
+    async with opened(assembly, resolved(assembly.settings), clock) as context:
+        await _until_stopped(run_worker(context))
+
+
+ROLES: dict[str, Role] = {"api": api, "relay": relay, "worker": worker}
+
+
+def main() -> None:
+    """Read the arguments, assemble, and run one role."""
+    parser = argparse.ArgumentParser(prog="cito.core.process")
+    parser.add_argument("role", choices=ROLES)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--clock", type=datetime.fromisoformat)
+    given = parser.parse_args()
+    set_up_logs()
+    assembly = assemble_cito(given.config, port=given.port, workers=given.workers)
+    run(given.role, assembly, Clock(given.clock))
+
+
+def run(role: str, assembly: Assembly, clock: Clock) -> None:
+    """Run one role on its own event loop until SIGTERM or SIGINT."""
+    uvloop.run(ROLES[role](assembly, clock))
+
+
+async def _until_stopped(work: Awaitable[None]) -> None:
+    task = asyncio.ensure_future(work)
+    _on_stop(task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        logging.getLogger("cito").info("stopped")
+
+
+def _on_stop(stop: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+if __name__ == "__main__":
+    main()
