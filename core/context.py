@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,15 +16,22 @@ Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of one process, opened once by the composition root."""
+    """The parts of one process, opened once by the composition root.
 
-    settings: Settings
-    registry: Registry
-    database: Database
-    cache: Cache
-    clock: Clock
+    A plain class: Litestar would look into a dataclass, field by field, for every handler that asks for it.
+    """
+
+    __slots__ = ("cache", "clock", "database", "registry", "settings")
+
+    def __init__(
+        self, settings: Settings, registry: Registry, database: Database, cache: Cache, clock: Clock
+    ) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.database = database
+        self.cache = cache
+        self.clock = clock
 
     async def ask(
         self, question: Question[Asked, Answered], clinic_id: UUID, asked: Asked

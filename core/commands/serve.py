@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import signal
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -31,7 +32,8 @@ def serve(assembly: Assembly, config: Path | None, clock: datetime | None) -> No
     settings = assembly.settings
     if clock is not None and settings.environment != "development":
         fail(["--clock: development only"], WRONG_USAGE)
-    with _alone(settings), servers(settings) as urls:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both mean: stop in order, however far we are
+    with suppress(KeyboardInterrupt), _alone(settings), servers(settings) as urls:
         asyncio.run(prepare(assembly, urls, _say))
         if settings.environment == "development":
             asyncio.run(seed(assembly, urls, None, None))
@@ -41,8 +43,6 @@ def serve(assembly: Assembly, config: Path | None, clock: datetime | None) -> No
             _wait_until_ready(settings, supervisor)
             _introduce(assembly)
             supervisor.watch()
-        except KeyboardInterrupt:
-            pass
         finally:
             supervisor.stop()
 
