@@ -41,6 +41,11 @@ def tag_fields(template: str) -> tuple[str, ...]:
     return tuple(field for _, field, _, _ in string.Formatter().parse(template) if field is not None)
 
 
+def tag_shape(template: str) -> str:
+    """Return what both sides of a template share, whatever its fields are called: `"patient:{id}"` is `"patient:{}"`."""
+    return re.sub(r"\{[^{}]*\}", "{}", template)
+
+
 class Executor(Protocol):
     """Where a named query runs: a reader bound to one clinic (or to none), or an open transaction."""
 

@@ -1,53 +1,297 @@
-"""The cache of one process: local tier, shared tier, loader. Interface; the body follows."""
+"""The cache of one process. A read goes: local tier, shared tier, database; each answer vouched for by stamps.
+
+The rule that everything rests on: stamps are read before the database is, and bumped after a commit. A value is
+stored under stamps that are at most as new as itself, and a bump on the way makes it a miss by itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import perf_counter_ns
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
-from cito.core.declarations import CacheFamily
+from cito.core.cache.codec import Codec
+from cito.core.cache.entry import DEAD, Entry
+from cito.core.cache.families import Plan, compile_families
+from cito.core.cache.feed import Feed
+from cito.core.cache.fill import Filler
+from cito.core.cache.flights import Flight
+from cito.core.cache.keyring import KeyFile, KeyRing
+from cito.core.cache.keys import KeyRefused, Names
+from cito.core.cache.loads import Readers
+from cito.core.cache.local import LocalTier
+from cito.core.cache.observe import note, note_local, note_trips
+from cito.core.cache.resolve import Resolver
+from cito.core.cache.shared import SharedAway, SharedTier
+from cito.core.cache.tags import EVERYTHING, DeclaredTags
+from cito.core.cache.tier import Shared
+from cito.core.clock import Clock
+from cito.core.declarations import CacheFamily, Strategy
+from cito.core.registry import Registry
+from cito.core.settings import Settings
+from cito.core.telemetry import current_record
+
+__all__ = ["Cache", "Entry", "KeyRefused"]
 
 K = TypeVar("K", bound=msgspec.Struct)
 V = TypeVar("V")
+log = logging.getLogger(__name__)
+_MOST_FREQUENT = 3
 
 
-class Entry(Generic[V]):
-    """One answer: the encoded body and what is known about it.
+class Source(Readers, Protocol):
+    """The database as the cache uses it: it reads, and it tells what a commit made stale."""
 
-    Attributes:
-        body: the value as encoded JSON, ready to be sent; empty when absent.
-        absent: the thing does not exist (a negative answer).
-        etag: strong validator of the body.
-        age_seconds: since the load.
-        outcome: `local`, `shared`, `miss`, `bypass` or `stale`.
-        patients: whose data the body holds.
-    """
-
-    body: bytes
-    absent: bool
-    etag: str
-    age_seconds: float
-    outcome: str
-    patients: tuple[UUID, ...]
-
-    @property
-    def value(self) -> V:
-        """The value, decoded when first asked for."""
-        raise NotImplementedError
+    committed: Callable[[Sequence[str]], Awaitable[None]] | None
 
 
 class Cache:
-    """Coherent reads by family and key."""
+    """Coherent reads by family and key. Made by `Cache.open`.
+
+    Args:
+        families: what may be asked for.
+        readers: the database.
+        names: names in the shared tier.
+        ring: encryption keys.
+        shared: the shared tier; None: every read goes to the database, coalesced.
+        clock: wall and monotonic time.
+        local_bytes: bound of the local tier.
+    """
+
+    def __init__(
+        self,
+        families: Iterable[CacheFamily[Any, Any]],
+        readers: Readers,
+        names: Names,
+        ring: KeyRing,
+        shared: Shared | None,
+        *,
+        clock: Clock,
+        local_bytes: int,
+    ) -> None:
+        self.names = names
+        self.ring = ring
+        self._monotonic = clock.monotonic
+        self.plans: dict[str, Plan] = compile_families(families, names, self._monotonic)
+        self.tags = DeclaredTags(plan.family for plan in self.plans.values())
+        self.local = LocalTier(local_bytes)
+        self.feed: Feed | None = None
+        self._resolver = Resolver(shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic)
+        self._background: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, url: str, database: Source, registry: Registry, clock: Clock | None = None
+    ) -> Cache:
+        """Open the cache of this process and connect it with the database's commits.
+
+        Args:
+            settings: `cache`, and `home`, where the keys are.
+            url: of the shared tier: `redis://`, `rediss://` or `unix://`.
+            database: where loaders read.
+            registry: declared families.
+            clock: wall and monotonic time; None: the real one.
+
+        Raises:
+            KeyRingError: no keys, outside development.
+            KeyRefused: a family whose key or tags cannot work.
+        """
+        ring = KeyFile(settings.home / "keys" / "cache.json").open(create=settings.environment == "development")
+        names = Names(ring.names)
+        shared = SharedTier(url, names, settings.cache.deadline_ms / 1000) if settings.cache.enabled else None
+        families = [owned.value for owned in registry.cache_families]
+        local_bytes = settings.cache.local_bytes
+        cache = cls(families, database, names, ring, shared, clock=clock or Clock(), local_bytes=local_bytes)
+        if shared is not None:
+            cache.follow(url)
+        database.committed = cache.committed
+        return cache
+
+    def follow(self, url: str) -> None:
+        """Connect the local tier to the pushes of the shared one."""
+        strictest = min((plan.family.max_staleness_seconds for plan in self.plans.values()), default=1.0)
+        self.feed = Feed(
+            url,
+            self.names,
+            changed=self.changed,
+            flushed=self.flushed,
+            vouched=self.vouched,
+            monotonic=self._monotonic,
+            period_seconds=min(0.1, strictest / 8),
+        )
+        self.feed.start()
+
+    async def close(self) -> None:
+        """End everything under way and close the connections."""
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self.feed is not None:
+            await self.feed.close()
+        await self._resolver.close()
+        if self._resolver.shared is not None:
+            await self._resolver.shared.close()
+
+    # -- reading -----------------------------------------------------------------------------------------
 
     async def get(self, family: CacheFamily[K, V], key: K, clinic_id: UUID | None) -> Entry[V]:
-        """Return the answer for one key, from the nearest tier that may vouch for it, else loaded."""
-        raise NotImplementedError
+        """Return the answer for one key, from the nearest tier that may vouch for it, else loaded.
+
+        Args:
+            family: a declared family.
+            key: of the family's key type.
+            clinic_id: of the caller; None for a family that belongs to no clinic.
+
+        Raises:
+            KeyRefused: an undeclared family, or a key or clinic that does not fit it.
+            Problem: what the loader raised.
+        """
+        plan = self.plans.get(family.name)
+        if plan is None or plan.family is not family:
+            raise KeyRefused(f"cache family {family.name}: not declared by an enabled plugin")
+        entry = plan.entries.get(key if clinic_id is None else (clinic_id, key))
+        if entry is not None:
+            now = self._monotonic()
+            if now < entry.check_at and now < plan.vouched_until:
+                self.hit(entry, now)
+                return entry
+            if plan.family.strategy is Strategy.REFRESH_AHEAD and self._refreshes(entry, now):
+                return entry
+        start_ns = perf_counter_ns()
+        flight = self._flight(plan, key, clinic_id)
+        found = await flight.join()
+        note_trips(flight, start_ns)
+        note(found, start_ns)
+        return found
 
     async def get_many(
         self, family: CacheFamily[K, V], keys: Sequence[K], clinic_id: UUID | None
     ) -> dict[K, Entry[V]]:
-        """Return the answers for many keys: one round trip to the shared tier, one query, one write back."""
-        raise NotImplementedError
+        """Return the answers for many keys: one round trip to the shared tier, one query, one write back.
+
+        Raises:
+            KeyRefused, Problem: as `get`.
+        """
+        entries = await asyncio.gather(*(self.get(family, key, clinic_id) for key in keys))
+        return dict(zip(keys, entries, strict=True))
+
+    def hit(self, entry: Entry[Any], now: float) -> None:
+        """Count a local hit; the fast path calls it too."""
+        if entry.frequency < _MOST_FREQUENT:
+            entry.frequency += 1
+        plan = entry.plan
+        plan.counts.local += 1
+        record = current_record.get()
+        if record is not None:
+            note_local(record, plan.name, now, absent=entry.absent)
+
+    def _flight(self, plan: Plan, key: Any, clinic_id: UUID | None) -> Flight:
+        """Return the flight to wait for: one under way that is not too old for this caller, else a new one."""
+        place = plan.place(key, clinic_id)
+        flight = plan.flights.get(place)
+        if flight is not None and flight.alive and (not flight.sent or self._monotonic() < plan.vouched_until):
+            plan.counts.joined += 1
+            return flight
+        plan.check(key, clinic_id)
+        flight = plan.flights[place] = Flight(plan, key, clinic_id)
+        self._resolver.add(flight)
+        return flight
+
+    def _refreshes(self, entry: Entry[Any], now: float) -> bool:
+        """Serve an entry near the end of its life while it is loaded again, once."""
+        if entry.check_at == DEAD or now >= entry.expires_at or now >= entry.plan.vouched_until:
+            return False
+        entry.check_at = entry.expires_at
+        entry.plan.counts.refreshed += 1
+        self._load_again(entry)
+        self.hit(entry, now)
+        return True
+
+    def _load_again(self, entry: Entry[Any]) -> None:
+        flight = Flight(entry.plan, entry.key, entry.clinic_id, force=True)
+        flight.join().add_done_callback(_retrieve)
+        self._resolver.add(flight)
+
+    # -- what is stale -----------------------------------------------------------------------------------
+
+    async def committed(self, tags: Sequence[str]) -> None:
+        """Make tags stale that a commit of this process touched: its caller's next read is fresh.
+
+        Never fails and never waits longer than the deadline: the relay does the same from the outbox.
+        """
+        now = self._monotonic()
+        if EVERYTHING in tags:
+            self.flushed()
+        names = tuple(dict.fromkeys(self.names.tag(tag) for tag in tags))
+        again = self._ended(names)
+        shared = self._resolver.shared
+        if shared is not None:
+            try:
+                await shared.bump(names)
+            except SharedAway:
+                self._resolver.doubt(names, now)
+        again += self._ended(names)
+        for entry in again:
+            if entry.plan.family.strategy is Strategy.WRITE_THROUGH:
+                self._load_again(entry)
+
+    async def invalidate(self, tag: str) -> None:
+        """Make one tag stale by hand.
+
+        Raises:
+            KeyRefused: no family has such a tag.
+            SharedAway: the shared tier did not answer; the tag may not be stale elsewhere.
+        """
+        self.tags.check(tag)
+        await self._bump((self.names.tag(tag),))
+
+    async def bump(self, family: str) -> None:
+        """Make all entries of a family stale (and, of other families, those that share its coarse tags).
+
+        Raises:
+            KeyRefused: no such family.
+            SharedAway: as `invalidate`.
+        """
+        plan = self.plans.get(family)
+        if plan is None:
+            raise KeyRefused(f"cache family {family}: not declared by an enabled plugin")
+        await self._bump(tuple(self.names.tag(tag) for tag in self.tags.coarse(plan.family)))
+
+    async def _bump(self, names: tuple[bytes, ...]) -> None:
+        self._ended(names)
+        if self._resolver.shared is not None:
+            await self._resolver.shared.bump(names)
+        self._ended(names)
+
+    def _ended(self, names: Sequence[bytes]) -> list[Entry[Any]]:
+        ended = self.local.invalidate(names)
+        for entry in ended:
+            entry.plan.counts.invalidated += 1
+        return ended
+
+    # -- what the feed tells -----------------------------------------------------------------------------
+
+    def changed(self, names: Sequence[bytes]) -> None:
+        """Take in names of stamps that have changed."""
+        self._ended(names)
+
+    def flushed(self) -> None:
+        """End everything: what was missed is not known."""
+        self.local.clear()
+
+    def vouched(self, as_of: float) -> None:
+        """Take in the moment (monotonic seconds) up to which everything has been told."""
+        self._resolver.fed_as_of = as_of
+        for plan in self.plans.values():
+            plan.vouched_until = as_of + plan.family.max_staleness_seconds
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Take a background refresh's error, which nobody waits for: the next read meets it itself."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,124 @@
+"""One cached answer: the encoded body and everything a hit needs, made once when the entry is made."""
+
+from __future__ import annotations
+
+import copy
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from cito.core.cache.families import Plan
+
+V = TypeVar("V")
+NEVER = float("inf")
+DEAD = float("-inf")
+
+
+class Entry(Generic[V]):
+    """One answer. Never changed once it was given out, except by becoming invalid.
+
+    A local hit is valid while `now < check_at` and `now < plan.vouched_until`, both in seconds of the clock's
+    monotonic time: an invalidation sets `check_at` to minus infinity, life and time bounds are folded into it,
+    and the heartbeat moves `vouched_until`. Whoever holds a reference (the fast path) asks the same two questions.
+
+    Attributes:
+        body: the value as encoded JSON, ready to be sent; empty when absent.
+        absent: the thing does not exist (a negative answer).
+        etag: strong validator, in quotes; the same in every process.
+        outcome: `local`, `shared`, `miss`, `bypass` or `stale`.
+        patients: whose data the body holds.
+        version: the row's version, for `If-Match`; None: it has none.
+        loaded_at: monotonic seconds at the start of its load.
+        check_at: up to then the entry needs no second look (`expires_at`, or earlier where it is refreshed ahead).
+        not_modified: the caller's own copy is still good (`if_none_match`); the body is empty then.
+    """
+
+    __slots__ = (
+        "absent",
+        "body",
+        "check_at",
+        "clinic_id",
+        "coded",
+        "etag",
+        "expires_at",
+        "frequency",
+        "key",
+        "loaded_at",
+        "not_modified",
+        "outcome",
+        "patients",
+        "plan",
+        "queue",
+        "size",
+        "tags",
+        "valid_until_ms",
+        "vector",
+        "version",
+    )
+
+    def __init__(self, plan: Plan, key: Any, clinic_id: UUID | None, tags: tuple[bytes, ...]) -> None:
+        self.plan = plan
+        self.key = key
+        self.clinic_id = clinic_id
+        self.tags = tags
+        self.check_at = NEVER  # while it is being filled: only an invalidation can end it
+        self.outcome = "local"
+        self.queue: dict[Entry[Any], None] | None = None
+        self.frequency = 0
+        self.size = 0
+        self.body = b""
+        self.absent = False
+        self.etag = ""
+        self.patients: tuple[UUID, ...] = ()
+        self.version: int | None = None
+        self.vector = b""
+        self.loaded_at = self.expires_at = 0.0
+        self.valid_until_ms = 0
+        self.coded: dict[str, bytes] = {}
+        self.not_modified = False
+
+    @property
+    def value(self) -> V:
+        """The value, decoded from the body each time it is asked for.
+
+        Raises:
+            LookupError: the thing does not exist.
+        """
+        if self.absent or self.not_modified:
+            raise LookupError(f"cache family {self.plan.name}: an absent or unmodified answer has no value")
+        decoded: V = self.plan.decode(self.body)
+        return decoded
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the load."""
+        return max(0.0, self.plan.monotonic() - self.loaded_at)
+
+    def valid(self, now: float) -> bool:
+        """Whether a hit at `now` (monotonic seconds) may serve this entry without a second look."""
+        return now < self.check_at and now < self.plan.vouched_until
+
+    def answered(self, outcome: str) -> Entry[V]:
+        """Return this answer under another outcome; the entry itself stays what later hits get."""
+        other = copy.copy(self)
+        other.outcome = outcome
+        other.queue = None
+        return other
+
+
+def stamp_etag(value_key: bytes, vector: bytes, version: int | None, valid_until_ms: int) -> str:
+    """Return the validator of an answer under its stamps: row version, digest of the stamps, end of validity.
+
+    It holds nothing that differs between processes, and all that is needed to check it again without the body.
+    """
+    digest = blake2b(value_key + vector + valid_until_ms.to_bytes(8, "big"), digest_size=12).digest()
+    until = f".{valid_until_ms:x}" if valid_until_ms else ""
+    return f'"{"" if version is None else version}.{urlsafe_b64encode(digest).decode()}{until}"'
+
+
+def body_etag(body: bytes, version: int | None) -> str:
+    """Return the validator of an answer that has no stamps (the cache was bypassed): a digest of its bytes."""
+    digest = blake2b(body, digest_size=12).digest()
+    return f'"{"" if version is None else version}.b{urlsafe_b64encode(digest).decode()}"'

@@ -1,0 +1,163 @@
+"""Loads: one for each (key, stamps), several keys of a family in one query, and never one that began too early.
+
+Without stamps (the cache is bypassed) nobody knows what a load under way has seen, so whoever comes while one runs
+shares the next one: every answer was read after its question, and a key is read at most twice at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter_ns
+from typing import Any, Protocol
+from uuid import UUID
+
+from cito.core.cache.families import Plan
+from cito.core.cache.flights import Flight
+from cito.core.declarations import Executor
+from cito.core.telemetry import What, current_record
+
+
+class Readers(Protocol):
+    """Where loaders read; `Database` is one."""
+
+    def reader(self, clinic_id: UUID | None, *, primary: bool = False) -> Executor:
+        """Return where reads of one clinic run."""
+        ...
+
+
+class Load:
+    """One load under way, and the flights that wait for it.
+
+    Attributes:
+        vector: the stamps that were current before; empty: the cache is bypassed.
+        clock_ms: the shared tier's clock when they were read.
+        asked_at: monotonic seconds when they were asked for.
+    """
+
+    __slots__ = ("asked_at", "clock_ms", "flights", "vector")
+
+    def __init__(self, flight: Flight, vector: bytes, clock_ms: int, asked_at: float) -> None:
+        self.flights = [flight]
+        self.vector = vector
+        self.clock_ms = clock_ms
+        self.asked_at = asked_at
+
+    @property
+    def flight(self) -> Flight:
+        """The flight that began it."""
+        return self.flights[0]
+
+
+Loaded = Callable[[Load, Any], None]
+Failed = Callable[[Load, Exception], None]
+
+
+class Loads:
+    """Runs loads.
+
+    Args:
+        readers: the database.
+        loaded: called with each load and its value (None: absent).
+        failed: called with each load that raised.
+    """
+
+    def __init__(self, readers: Readers, loaded: Loaded, failed: Failed) -> None:
+        self._readers = readers
+        self._loaded = loaded
+        self._failed = failed
+        self._under_way: dict[tuple[bytes, bytes], Load] = {}
+        self._unstamped: dict[bytes, list[Flight]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def joins(self, flight: Flight, vector: bytes) -> bool:
+        """Let a flight share a load of the same key under the same stamps, if one is under way."""
+        load = self._under_way.get((flight.value_key, vector))
+        if load is None:
+            return False
+        load.flights.append(flight)
+        flight.plan.counts.joined += 1
+        return True
+
+    def expect(self, load: Load) -> None:
+        """Let others join a load that is about to start."""
+        self._under_way[load.flight.value_key, load.vector] = load
+
+    def start(self, loads: Sequence[Load]) -> None:
+        """Start expected loads under stamps, those of one family and clinic in one query."""
+        groups: dict[tuple[str, UUID | None], list[Load]] = {}
+        for load in loads:
+            slot = load.flight.slot
+            groups.setdefault((slot.plan.name, slot.clinic_id), []).append(load)
+        for group in groups.values():
+            self._spawn(group)
+
+    def start_unstamped(self, flights: Sequence[Flight], asked_at: float) -> None:
+        """Start loads of a bypassed cache; a key that is being read already is read once more afterwards."""
+        first: dict[bytes, Load] = {}
+        for flight in flights:
+            if flight.value_key in first:
+                first[flight.value_key].flights.append(flight)
+            elif flight.value_key in self._unstamped:
+                self._unstamped[flight.value_key].append(flight)
+            else:
+                self._unstamped[flight.value_key] = []
+                first[flight.value_key] = Load(flight, b"", 0, asked_at)
+        groups: dict[tuple[str, UUID | None], list[Load]] = {}
+        for load in first.values():
+            groups.setdefault((load.flight.plan.name, load.flight.slot.clinic_id), []).append(load)
+        for group in groups.values():
+            self._spawn(group)
+
+    def _spawn(self, group: list[Load]) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(group), context=group[0].flight.context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, group: list[Load]) -> None:
+        plan = group[0].flight.plan
+        plan.counts.loads += len(group)
+        start_ns = perf_counter_ns()
+        results = await self._read(plan, group)
+        failed = next((r for r in results if isinstance(r, Exception)), None)
+        record = current_record.get()
+        if record is not None:
+            code = type(failed).__name__ if failed else ""
+            record.add(What.LOAD, plan.name, start_ns, code=code, amount=len(group))
+        for load, result in zip(group, results, strict=True):
+            self._under_way.pop((load.flight.value_key, load.vector), None)
+            if isinstance(result, Exception):
+                plan.counts.load_errors += 1
+                self._failed(load, result)
+            else:
+                self._loaded(load, result)
+            if not load.vector:
+                self._next(load.flight.value_key)
+
+    async def _read(self, plan: Plan, group: list[Load]) -> Sequence[Any]:
+        """Return a value, None or an exception for each load."""
+        family = plan.family
+        executor = self._readers.reader(group[0].flight.slot.clinic_id, primary=True)
+        keys = [load.flight.slot.key for load in group]
+        if len(keys) > 1 and family.load_many is not None:
+            try:
+                found: Mapping[Any, Any] = await family.load_many(executor, keys)
+            except Exception as error:  # noqa: BLE001 - handed to every caller
+                return [error] * len(keys)
+            return [found.get(key) for key in keys]
+        return await asyncio.gather(*(family.load(executor, key) for key in keys), return_exceptions=True)
+
+    def _next(self, value_key: bytes) -> None:
+        """Start the load that later callers share."""
+        waiting = self._unstamped.pop(value_key)
+        if waiting:
+            self._unstamped[value_key] = []
+            load = Load(waiting[0], b"", 0, waiting[0].plan.monotonic())
+            load.flights = waiting
+            self._spawn([load])
+
+    async def close(self) -> None:
+        """Cancel what is under way."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

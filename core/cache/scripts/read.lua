@@ -1,0 +1,45 @@
+-- One round trip of reading: values with the stamps that vouch for them, missing stamps made, misses leased.
+-- KEYS: heartbeat, stamps (each once), values.
+-- ARGV: number of stamps, life of a new stamp (ms), life of a lease (ms), lease token (8 bytes),
+--       seed of new stamps (12 random bytes), prefix of values, prefix of leases,
+--       then for each value the positions of its stamps (2 bytes each, big-endian).
+-- Returns heartbeat, clock (ms), then for each value: its bytes if it is valid, else {stamp vector, leased}.
+-- Without a heartbeat nothing can be vouched for: then only {false, clock}.
+local count = tonumber(ARGV[1])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local found = redis.call('MGET', unpack(KEYS))
+if not found[1] then return {false, now} end
+for i = 2, count + 1 do
+  if not found[i] then
+    found[i] = ARGV[5] .. struct.pack('>I4', i)
+    redis.call('SET', KEYS[i], found[i], 'PX', ARGV[2])
+  end
+end
+local epoch = string.sub(found[1], 1, 16)
+local reply = {found[1], now}
+for i = count + 2, #KEYS do
+  local positions = ARGV[i - count + 6]
+  local stamps = {epoch}
+  for at = 1, #positions, 2 do
+    local high, low = string.byte(positions, at, at + 1)
+    stamps[#stamps + 1] = found[high * 256 + low + 2]
+  end
+  local vector = table.concat(stamps)
+  local value = found[i]
+  if value and string.sub(value, 5, 4 + #vector) == vector
+      and struct.unpack('<I2', string.sub(value, 3, 4)) == #vector
+      and now < struct.unpack('<I8', string.sub(value, 5 + #vector, 12 + #vector)) then
+    reply[#reply + 1] = value
+  else
+    local lease = ARGV[7] .. string.sub(KEYS[i], #ARGV[6] + 1)
+    local holder = redis.call('GET', lease)
+    local leased = 0
+    if not holder or string.sub(holder, 9) ~= vector or string.sub(holder, 1, 8) == ARGV[4] then
+      redis.call('SET', lease, ARGV[4] .. vector, 'PX', ARGV[3])
+      leased = 1
+    end
+    reply[#reply + 1] = {vector, leased}
+  end
+end
+return reply

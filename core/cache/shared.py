@@ -1,0 +1,259 @@
+"""The shared tier: Redis or Valkey behind a deadline and a circuit breaker, four scripts, one round trip each.
+
+A failure of any kind is `SharedAway`, within the deadline, and opens the breaker: from then on nobody waits, until
+a probe in the background has been answered. Nothing is ever tried twice; the database answers instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import NamedTuple, Protocol
+
+import msgspec
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from cito.core.cache.keys import Names
+
+log = logging.getLogger(__name__)
+_CONNECTIONS = 16
+_PROBE_SECONDS = 0.1
+STAMP_LIFE_MS = 24 * 3600 * 1000
+"""A stamp lives longer than any value; one that is gone is a miss, and a new one is another."""
+LEASE_MS = 1000
+"""A process that died with a lease holds the others up no longer."""
+_STAMP = 16
+
+
+class SharedAway(Exception):  # noqa: N818 - an expected condition, not an error
+    """The shared tier did not answer in time, or the breaker is open."""
+
+
+class Wanted(Protocol):
+    """A value to be read: where it is, and the stamps that vouch for it."""
+
+    @property
+    def value_key(self) -> bytes:
+        """Where the value is stored."""
+        ...
+
+    @property
+    def tag_keys(self) -> tuple[bytes, ...]:
+        """Where its stamps are stored, in order."""
+        ...
+
+
+class Found(NamedTuple):
+    """What a read found. `stored`: a valid value; else `vector` of the stamps to load under, and the lease."""
+
+    stored: bytes | None
+    vector: bytes
+    leased: bool
+
+
+class Reading(NamedTuple):
+    """One answer of the shared tier: heartbeat, its clock, and what was found, in the order asked."""
+
+    heartbeat: bytes | None
+    clock_ms: int
+    found: Sequence[Found]
+
+
+class Stored(NamedTuple):
+    """A value to be stored; no bytes: only its lease ends."""
+
+    key: bytes
+    stored: bytes
+    life_ms: int
+
+
+class SharedCounts(msgspec.Struct):
+    """What one process has done with the shared tier."""
+
+    trips: int = 0
+    failures: int = 0
+    opened: int = 0
+    refused: int = 0
+
+
+class SharedTier:
+    """One process's way to the shared tier.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        names: prefixes.
+        deadline_seconds: nobody waits longer for one round trip.
+    """
+
+    def __init__(self, url: str, names: Names, deadline_seconds: float) -> None:
+        self._names = names
+        self._deadline = deadline_seconds
+        self._client = connect(url, deadline_seconds)
+        self._token = os.urandom(8)
+        self._sha: dict[str, str] = {}
+        self._probe: asyncio.Task[None] | None = None
+        self.counts = SharedCounts()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._probe is not None:
+            self._probe.cancel()
+        await self._client.aclose()
+
+    @property
+    def available(self) -> bool:
+        """Whether the breaker is closed."""
+        return self._probe is None
+
+    async def read(self, wanted: Sequence[Wanted]) -> Reading:
+        """Read values under their stamps; what is missing is leased to this process.
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        positions: dict[bytes, int] = {}
+        maps: list[bytes] = []
+        for one in wanted:
+            at = [positions.setdefault(tag, len(positions)) for tag in one.tag_keys]
+            maps.append(b"".join(index.to_bytes(2, "big") for index in at))
+        names = self._names
+        keys = [names.heartbeat, *positions, *(one.value_key for one in wanted)]
+        reply = await self._run(
+            "read",
+            keys,
+            len(positions),
+            STAMP_LIFE_MS,
+            LEASE_MS,
+            self._token,
+            os.urandom(_STAMP - 4),
+            names.value_prefix,
+            names.lease_prefix,
+            *maps,
+        )
+        found = [
+            Found(None, item[0], item[1] == 1) if isinstance(item, list) else Found(item, b"", leased=False)
+            for item in reply[2:]
+        ]
+        return Reading(reply[0], reply[1], found)
+
+    async def store(self, values: Sequence[Stored]) -> None:
+        """Store values and end their leases.
+
+        Raises:
+            SharedAway: no answer in time; the leases end by themselves.
+        """
+        arguments: list[bytes | int] = [self._token, self._names.value_prefix, self._names.lease_prefix]
+        for value in values:
+            arguments += (value.stored, value.life_ms)
+        await self._run("store", [value.key for value in values], *arguments)
+
+    async def bump(self, tag_keys: Sequence[bytes]) -> None:
+        """Give tags new stamps.
+
+        Raises:
+            SharedAway: no answer in time; whether they have them is not known.
+        """
+        await self._run("bump", tag_keys, STAMP_LIFE_MS, *new_stamps(len(tag_keys)))
+
+    async def stamps(self, tag_keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
+        """Return the heartbeat and the stamps alone.
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        reply = await self._guarded("MGET", self._names.heartbeat, *tag_keys)
+        return reply[0], reply[1:]
+
+    async def peek(self, value_key: bytes) -> tuple[bytes | None, int]:
+        """Return a value whatever its stamps, and the shared tier's clock (ms).
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        clock = await self._guarded("TIME")
+        return await self._guarded("GET", value_key), int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+    async def _run(self, script: str, keys: Sequence[bytes], *arguments: bytes | int) -> list[bytes]:
+        sha = self._sha.get(script)
+        if sha is None:
+            sha = self._sha[script] = script_sha(script)
+        try:
+            return await self._guarded("EVALSHA", sha, len(keys), *keys, *arguments)
+        except NoScriptError:  # a server that was restarted or flushed
+            return await self._guarded("EVAL", script_text(script), len(keys), *keys, *arguments)
+
+    async def _guarded(self, *command: bytes | str | int) -> list[bytes]:
+        if self._probe is not None:
+            self.counts.refused += 1
+            raise SharedAway
+        self.counts.trips += 1
+        try:
+            async with asyncio.timeout(self._deadline):
+                reply: list[bytes] = await self._client.execute_command(*command)
+        except NoScriptError:
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(error)
+            raise SharedAway from error
+        return reply
+
+    def _failed(self, error: BaseException) -> None:
+        self.counts.failures += 1
+        if self._probe is None:
+            self.counts.opened += 1
+            log.warning("shared cache away (%s): the database answers", type(error).__name__)
+            self._probe = asyncio.create_task(self._until_back())
+
+    async def _until_back(self) -> None:
+        """Close the breaker once the server answers again."""
+        while True:
+            await asyncio.sleep(_PROBE_SECONDS)
+            try:
+                async with asyncio.timeout(self._deadline):
+                    await self._client.execute_command("PING")
+            except (RedisError, OSError, TimeoutError):
+                continue
+            self._probe = None
+            log.warning("shared cache back")
+            return
+
+
+def connect(url: str, deadline_seconds: float) -> Redis:
+    """Return a client that never tries twice and never waits longer than the deadline."""
+    pool = ConnectionPool.from_url(
+        url,
+        protocol=3,
+        max_connections=_CONNECTIONS,
+        socket_timeout=None,  # `_guarded` times the whole command
+        socket_connect_timeout=deadline_seconds,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
+
+
+def new_stamps(count: int) -> list[bytes]:
+    """Return stamps that never were and never will be."""
+    random = os.urandom(_STAMP * count)
+    return [random[at : at + _STAMP] for at in range(0, len(random), _STAMP)]
+
+
+_texts: dict[str, str] = {}
+
+
+def script_text(name: str) -> str:
+    """Return a script of `scripts/`."""
+    if name not in _texts:
+        _texts[name] = (files("cito.core.cache") / "scripts" / f"{name}.lua").read_text()
+    return _texts[name]
+
+
+def script_sha(name: str) -> str:
+    """Return the name under which a server keeps a script."""
+    return hashlib.sha1(script_text(name).encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,41 @@
+"""What the engine asks of a shared tier: `SharedTier` is the real one, the simulator has another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cito.core.cache.shared import Reading, Stored, Wanted
+
+
+class Shared(Protocol):
+    """A shared tier. Each call is one round trip and raises `SharedAway` when there is no answer in time."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it is worth asking."""
+        ...
+
+    async def read(self, wanted: Sequence[Wanted]) -> Reading:
+        """Read values under their stamps; what is missing is leased to this process."""
+        ...
+
+    async def store(self, values: Sequence[Stored]) -> None:
+        """Store values and end their leases."""
+        ...
+
+    async def bump(self, tag_keys: Sequence[bytes]) -> None:
+        """Give tags new stamps."""
+        ...
+
+    async def stamps(self, tag_keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
+        """Return the heartbeat and the stamps alone."""
+        ...
+
+    async def peek(self, value_key: bytes) -> tuple[bytes | None, int]:
+        """Return a value whatever its stamps, and the shared tier's clock (ms)."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
