@@ -81,7 +81,9 @@ class Cache:
         self.tags = DeclaredTags(plan.family for plan in self.plans.values())
         self.local = LocalTier(local_bytes)
         self.feed: Feed | None = None
-        self._resolver = Resolver(shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic)
+        self._resolver = Resolver(
+            shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic
+        )
         self._background: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -101,7 +103,9 @@ class Cache:
             KeyRingError: no keys, outside development.
             KeyRefused: a family whose key or tags cannot work.
         """
-        ring = KeyFile(settings.home / "keys" / "cache.json").open(create=settings.environment == "development")
+        ring = KeyFile(settings.home / "keys" / "cache.json").open(
+            create=settings.environment == "development"
+        )
         names = Names(ring.names)
         shared = SharedTier(url, names, settings.cache.deadline_ms / 1000) if settings.cache.enabled else None
         families = [owned.value for owned in registry.cache_families]
@@ -194,7 +198,11 @@ class Cache:
         """Return the flight to wait for: one under way that is not too old for this caller, else a new one."""
         place = plan.place(key, clinic_id)
         flight = plan.flights.get(place)
-        if flight is not None and flight.alive and (not flight.sent or self._monotonic() < plan.vouched_until):
+        if (
+            flight is not None
+            and flight.alive
+            and (not flight.sent or self._monotonic() < plan.vouched_until)
+        ):
             plan.counts.joined += 1
             return flight
         plan.check(key, clinic_id)

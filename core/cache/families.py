@@ -77,9 +77,7 @@ class Plan:
 
     def _template(self, tag: str) -> Callable[[Any, UUID | None], str]:
         """Compile one tag template to a function of key and clinic."""
-        parts = [
-            (literal, field) for literal, field, _, _ in string.Formatter().parse(tag)
-        ]
+        parts = [(literal, field) for literal, field, _, _ in string.Formatter().parse(tag)]
         types = {f.name: f.type for f in msgspec.structs.fields(self.family.key)}
         for _, field in parts:
             if field is None or (field == CLINIC and self.family.scoped):

@@ -84,7 +84,7 @@ class Feed:
 
     async def _keep(self) -> None:
         while True:
-            connection = self._pool.make_connection()
+            connection = self._pool.make_connection()  # type: ignore[no-untyped-call] # redis-py
             try:
                 await self._live(connection)
             except* (RedisError, OSError, TimeoutError) as errors:
@@ -95,8 +95,8 @@ class Feed:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _live(self, connection: Connection) -> None:
-        await connection.connect()
-        parser = connection._parser  # noqa: SLF001 - redis-py has no public way to a push of its own kind
+        await connection.connect()  # type: ignore[no-untyped-call] # redis-py
+        parser: Any = connection._parser  # noqa: SLF001 - redis-py has no public way to a push of its own kind
         parser.set_invalidation_push_handler(self._pushed)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(connection))

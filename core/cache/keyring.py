@@ -52,7 +52,7 @@ class KeyRing:
 
     def adopt(self, other: KeyRing) -> None:
         """Take up another ring's keys; names stay."""
-        self._ciphers = dict(other._ciphers)  # noqa: SLF001 - the same class
+        self._ciphers = dict(other._ciphers)
         self.current = other.current
 
 

@@ -8,7 +8,7 @@ and a cluster can come later by giving each shard a hash tag of its own.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,8 +19,8 @@ from uuid import UUID
 import msgspec
 
 _PLAIN = (str, int, bool, float, bytes, UUID, Decimal, type(None))
-_TIMES = (datetime.datetime, datetime.date, datetime.time)
-_TAG_TYPES = (UUID, str, int, bool, datetime.date)
+_TIMES = (dt.datetime, dt.date, dt.time)
+_TAG_TYPES = (UUID, str, int, bool, dt.date)
 TAG_MAX = 500
 """Characters: the outbox refuses longer tags."""
 
@@ -28,7 +28,7 @@ encode_key: Callable[[msgspec.Struct], bytes]
 _encoder = msgspec.msgpack.Encoder()
 
 
-class KeyRefused(TypeError):
+class KeyRefused(TypeError):  # noqa: N818 - says what happened
     """A key, tag or clinic that does not fit the family; the message names family and field, never a value."""
 
 

@@ -145,7 +145,10 @@ class Loads:
             except Exception as error:  # noqa: BLE001 - handed to every caller
                 return [error] * len(keys)
             return [found.get(key) for key in keys]
-        return await asyncio.gather(*(family.load(executor, key) for key in keys), return_exceptions=True)
+        results: list[Any] = await asyncio.gather(
+            *(family.load(executor, key) for key in keys), return_exceptions=True
+        )
+        return results
 
     def _next(self, value_key: bytes) -> None:
         """Start the load that later callers share."""

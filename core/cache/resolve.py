@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from cito.core.cache.codec import VECTOR_AT
 from cito.core.cache.entry import DEAD, Entry
-from cito.core.cache.families import Plan
 from cito.core.cache.fill import Filler
 from cito.core.cache.flights import Batches, Flight
 from cito.core.cache.loads import Load, Loads, Readers
@@ -231,10 +231,8 @@ class Resolver:
             self._spawn(self._store_all(self.shared, stores))
 
     async def _store_all(self, shared: Shared, stores: Sequence[Stored]) -> None:
-        try:
+        with contextlib.suppress(SharedAway):  # a miss later; leases end by themselves
             await shared.store(stores)
-        except SharedAway:
-            pass  # a miss later; leases end by themselves
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from redis.asyncio import ConnectionPool, Redis
@@ -180,7 +180,7 @@ class SharedTier:
         clock = await self._guarded("TIME")
         return await self._guarded("GET", value_key), int(clock[0]) * 1000 + int(clock[1]) // 1000
 
-    async def _run(self, script: str, keys: Sequence[bytes], *arguments: bytes | int) -> list[bytes]:
+    async def _run(self, script: str, keys: Sequence[bytes], *arguments: bytes | int) -> Any:
         sha = self._sha.get(script)
         if sha is None:
             sha = self._sha[script] = script_sha(script)
@@ -189,14 +189,14 @@ class SharedTier:
         except NoScriptError:  # a server that was restarted or flushed
             return await self._guarded("EVAL", script_text(script), len(keys), *keys, *arguments)
 
-    async def _guarded(self, *command: bytes | str | int) -> list[bytes]:
+    async def _guarded(self, *command: bytes | str | int) -> Any:
         if self._probe is not None:
             self.counts.refused += 1
             raise SharedAway
         self.counts.trips += 1
         try:
             async with asyncio.timeout(self._deadline):
-                reply: list[bytes] = await self._client.execute_command(*command)
+                reply = await self._client.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py
         except NoScriptError:
             raise
         except (RedisError, OSError, TimeoutError) as error:
@@ -217,7 +217,7 @@ class SharedTier:
             await asyncio.sleep(_PROBE_SECONDS)
             try:
                 async with asyncio.timeout(self._deadline):
-                    await self._client.execute_command("PING")
+                    await self._client.execute_command("PING")  # type: ignore[no-untyped-call] # redis-py
             except (RedisError, OSError, TimeoutError):
                 continue
             self._probe = None

@@ -19,16 +19,14 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, Unavailable | OSError | TimeoutError | psycopg.OperationalError)
 
 
-async def last_known(
-    flight: Flight, shared: Shared | None, filler: Filler, now: float
-) -> Entry[Any] | None:
+async def last_known(flight: Flight, shared: Shared | None, filler: Filler, now: float) -> Entry[Any] | None:
     """Return the last known value within the family's limit, from this process or from the shared tier."""
     plan, slot = flight.plan, flight.slot
     family = plan.family
+    youngest = now - min(family.serve_stale_seconds, family.hard_limit_seconds)
     kept = plan.entries.get(plan.place(slot.key, slot.clinic_id))
-    if kept is not None and not kept.absent and not kept.valid_until_ms:
-        if now - kept.loaded_at <= min(family.serve_stale_seconds, family.hard_limit_seconds):
-            return kept
+    if kept is not None and not kept.absent and not kept.valid_until_ms and kept.loaded_at >= youngest:
+        return kept
     if shared is None:
         return None
     try:
