@@ -44,11 +44,10 @@ class Core(Plugin):
 
     @hookimpl
     def register_health_checks(self) -> Iterable[HealthCheck]:
-        """Return the probes of database, migrations and cache; without the cache, Cito still answers."""
+        """Return the probes of database and migrations."""
         return (
             HealthCheck(name="database", check=_database),
             HealthCheck(name="migrations", check=_migrations),
-            HealthCheck(name="cache", check=_cache, critical=False),
         )
 
 
@@ -63,7 +62,3 @@ async def _migrations(context: Context) -> str | None:
     folders += [(one.name, one.plugin.sql) for one in context.registry.plugins if one.plugin.sql is not None]
     pending = [one.id for one in read_migrations(folders) if one.id not in applied]
     return f"{len(pending)} pending; run `cito migrate`" if pending else None
-
-
-async def _cache(context: Context) -> str | None:
-    return await context.cache.trouble()

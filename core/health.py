@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
 
 from cito.core.context import Context
 from cito.core.declarations import HealthCheck
@@ -31,7 +32,7 @@ def health() -> Alive:
 
 
 @get("/ready", operation_id="ready", summary="Can it serve, and which part is missing?")
-async def ready(context: Context) -> Response[Readiness]:
+async def ready(context: NamedDependency[Context]) -> Response[Readiness]:
     """Run all health checks side by side; 503 when a critical one fails."""
     checks = [owned.value for owned in context.registry.health_checks]
     found = await asyncio.gather(*(_probe(check, context) for check in checks))

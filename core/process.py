@@ -1,11 +1,14 @@
-"""One process of a Cito: `python -m cito.core.process api|relay|worker`, started by the supervisor or by hand."""
+"""One process of a Cito: `python -m cito.core.process api|worker`, started by the supervisor or by hand."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
+import os
 import signal
+import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +20,11 @@ from granian.server.embed import Server
 
 from cito.core.app import create_app, opened
 from cito.core.assembly import Assembly, assemble_cito, resolved
-from cito.core.cache.relay import run_relay
 from cito.core.clock import Clock
 from cito.core.jobs.worker import run_worker
 from cito.core.logs import set_up_logs
 
+_FOLLOW_SECONDS = 0.5
 Role = Callable[[Assembly, Clock], Coroutine[Any, Any, None]]
 
 
@@ -42,18 +45,13 @@ async def api(assembly: Assembly, clock: Clock) -> None:
     await granian.serve()
 
 
-async def relay(assembly: Assembly, _: Clock) -> None:
-    """Carry what the database says is stale to the shared cache, as leader or in waiting."""
-    await _until_stopped(run_relay(assembly.settings, assembly.registry, resolved(assembly.settings)))
-
-
 async def worker(assembly: Assembly, clock: Clock) -> None:
     """Run the declared jobs, each by one worker at a time."""
     async with opened(assembly, resolved(assembly.settings), clock) as context:
         await _until_stopped(run_worker(context))
 
 
-ROLES: dict[str, Role] = {"api": api, "relay": relay, "worker": worker}
+ROLES: dict[str, Role] = {"api": api, "worker": worker}
 
 
 def main() -> None:
@@ -64,8 +62,11 @@ def main() -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--clock", type=datetime.fromisoformat)
+    parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     given = parser.parse_args()
     set_up_logs()
+    if given.parent:
+        threading.Thread(target=_follow, args=(given.parent,), daemon=True).start()
     assembly = assemble_cito(given.config, port=given.port, workers=given.workers)
     run(given.role, assembly, Clock(given.clock))
 
@@ -73,6 +74,13 @@ def main() -> None:
 def run(role: str, assembly: Assembly, clock: Clock) -> None:
     """Run one role on its own event loop until SIGTERM or SIGINT."""
     uvloop.run(ROLES[role](assembly, clock))
+
+
+def _follow(parent: int) -> None:
+    """End with the supervisor, even one that was killed: an orphan would hold the port and the connections."""
+    while os.getppid() == parent:
+        time.sleep(_FOLLOW_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _until_stopped(work: Awaitable[None]) -> None:

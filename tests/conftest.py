@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import httpx
 import psycopg
 import pytest
 from psycopg import sql
+from support import OpenSite, Site, alive, cloned
 
 from cito.core.app import create_app
 from cito.core.assembly import Assembly, assemble
 from cito.core.clock import Clock
 from cito.core.embedded import Urls, running
-from cito.core.http.tokens import mint
 from cito.core.preparation import prepare
 from cito.core.registry import installed
 from cito.core.settings import Settings
@@ -58,42 +55,6 @@ def empty_database(urls: Urls) -> Iterator[Urls]:
     """A new database with Cito's roles and extensions and nothing else, dropped afterwards."""
     with cloned(urls, "cito") as clone:
         yield clone
-
-
-@contextmanager
-def cloned(urls: Urls, template: str) -> Iterator[Urls]:
-    """A copy of a database for the length of a block."""
-    name = f"test_{os.urandom(6).hex()}"
-    statement = sql.SQL("create database {} owner cito_owner template {} strategy file_copy")
-    with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
-        admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-    try:
-        yield urls.on(name)
-    finally:
-        with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
-            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-
-
-CLINIC = UUID("01900000-0000-7000-8000-000000000001")
-OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
-
-
-@dataclass(frozen=True)
-class Site:
-    """One assembled Cito in this process: its database is its own, its clients speak HTTP to it."""
-
-    assembly: Assembly
-    urls: Urls
-    app: Any
-    client: httpx.AsyncClient
-
-    def headers(self, role: str = "nurse", clinic: UUID | None = CLINIC, **more: str) -> dict[str, str]:
-        """Headers of a caller; roles without a clinic get none."""
-        where = None if role in ("admin", "auditor") else clinic
-        return {"Authorization": f"Bearer {mint(self.assembly.settings, role, where)}", **more}
-
-
-OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @pytest.fixture(scope="session")
@@ -142,19 +103,3 @@ async def site(open_site: OpenSite) -> AsyncIterator[Site]:
     """A site with every installed plugin, one for all tests of a file."""
     async with open_site() as opened:
         yield opened
-
-
-@asynccontextmanager
-async def alive(app: Any) -> AsyncIterator[None]:
-    """Run an application's ASGI lifespan around a block."""
-    inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    outbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    task = asyncio.create_task(
-        app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, inbox.get, outbox.put)
-    )
-    await inbox.put({"type": "lifespan.startup"})
-    said = await outbox.get()
-    assert said["type"] == "lifespan.startup.complete", said
-    yield
-    await inbox.put({"type": "lifespan.shutdown"})
-    await task

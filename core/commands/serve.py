@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import signal
 import socket
 import sys
@@ -59,14 +60,17 @@ def address(settings: Settings, what: str, role: str) -> str:
 
 
 def _parts(settings: Settings, config: Path | None, clock: datetime | None) -> list[Part]:
-    """Return what to run, in starting order: the relay first, the API last."""
+    """Return what to run, in starting order, the API last."""
     program = [sys.executable, "-m", "cito.core.process"]
-    common = [f"--port={settings.server.port}", f"--workers={settings.server.workers}"]
+    common = [
+        f"--parent={os.getpid()}",
+        f"--port={settings.server.port}",
+        f"--workers={settings.server.workers}",
+    ]
     common += [f"--config={config}"] if config else []
     common += [f"--clock={clock.isoformat()}"] if clock else []
     apis = ["api", *(f"api-{number}" for number in range(2, settings.server.workers + 1))]
     return [
-        Part("relay", [*program, "relay", *common], stop_seconds=5),
         Part("worker", [*program, "worker", *common], stop_seconds=10),
         *(
             Part(name, [*program, "api", *common], stop_seconds=settings.server.drain_seconds + 5)

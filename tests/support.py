@@ -1,0 +1,70 @@
+"""What tests share: a whole Cito in this process, and copies of databases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from cito.core.assembly import Assembly
+from cito.core.embedded import Urls
+from cito.core.http.tokens import mint
+
+CLINIC = UUID("01900000-0000-7000-8000-000000000001")
+OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One assembled Cito in this process: its database is its own, its clients speak HTTP to it."""
+
+    assembly: Assembly
+    urls: Urls
+    app: Any
+    client: httpx.AsyncClient
+
+    def headers(self, role: str = "nurse", clinic: UUID | None = CLINIC, **more: str) -> dict[str, str]:
+        """Headers of a caller; roles without a clinic get none."""
+        where = None if role in ("admin", "auditor") else clinic
+        return {"Authorization": f"Bearer {mint(self.assembly.settings, role, where)}", **more}
+
+
+OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@contextmanager
+def cloned(urls: Urls, template: str) -> Iterator[Urls]:
+    """A copy of a database for the length of a block."""
+    name = f"test_{os.urandom(6).hex()}"
+    statement = sql.SQL("create database {} owner cito_owner template {} strategy file_copy")
+    with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
+        admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield urls.on(name)
+    finally:
+        with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
+            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@asynccontextmanager
+async def alive(app: Any) -> AsyncIterator[None]:
+    """Run an application's ASGI lifespan around a block."""
+    inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    task = asyncio.create_task(
+        app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, inbox.get, outbox.put)
+    )
+    await inbox.put({"type": "lifespan.startup"})
+    said = await outbox.get()
+    assert said["type"] == "lifespan.startup.complete", said
+    yield
+    await inbox.put({"type": "lifespan.shutdown"})
+    await task
