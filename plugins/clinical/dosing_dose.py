@@ -1,0 +1,83 @@
+"""How much at once. Numbers that are an amount must be told from those that are a frequency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from cito.plugins.clinical.dosing_doubt import Doubtful, Unreadable
+from cito.plugins.clinical.dosing_facts import Amount, Cycle, Item, Join, Limit, Skip
+from cito.plugins.clinical.dosing_scan import TIMELESS
+from cito.plugins.clinical.timing import Dose
+
+_MEASURES = {"mg", "mcg", "g", "ml", "unit"}
+_MOST_PIECES = 10
+
+
+def doses_of(items: Sequence[Item]) -> list[Dose]:
+    """Return the amounts of a text, one for each instruction in it.
+
+    Raises:
+        Unreadable: a bare number may be anything.
+        Doubtful: "take 2 daily": two at once, or one twice.
+    """
+    groups: list[list[Amount]] = [[]]
+    for at, item in enumerate(items):
+        fact = item.fact
+        if isinstance(fact, Amount):
+            if not fact.unit:
+                _check_bare(items, at)
+            groups[-1].append(fact)
+        elif not isinstance(fact, TIMELESS) and groups[-1]:
+            groups.append([])
+    return [_dose(group) for group in groups if group]
+
+
+def one_dose(doses: Sequence[Dose]) -> Dose | None:
+    """Return the range over all instructions; None: nothing was said, or in units that differ."""
+    units = {dose.unit for dose in doses if dose.unit}
+    if not doses or len(units) > 1:
+        return None
+    return Dose(min(d.low for d in doses), max(d.high for d in doses), units.pop() if units else "")
+
+
+def most_doses(limit: Limit, dose: Dose | None) -> int | None:
+    """Return how many doses in 24 hours a maximum allows: "max 8 tablets" of 2 each are 4."""
+    noun = limit.noun
+    if noun == "dose" or dose is None or (not noun and dose.high == 1):
+        return int(limit.number) if noun not in _MEASURES else None
+    if noun and noun != dose.unit:
+        return int(limit.number) if not dose.unit and dose.low >= 1 and noun not in _MEASURES else None
+    return int(limit.number // dose.low)
+
+
+def _dose(group: Sequence[Amount]) -> Dose:
+    pieces = [amount for amount in group if amount.unit not in _MEASURES]
+    if len(pieces) > 1 and len({(amount.low, amount.high, amount.unit) for amount in pieces}) > 1:
+        raise Unreadable("two amounts at once")
+    best = (pieces or list(group))[0]
+    return Dose(best.low, best.high, best.unit)
+
+
+def _check_bare(items: Sequence[Item], at: int) -> None:
+    """A number without a unit is an amount only after a verb or at the start, and right before its timing."""
+    amount, before = items[at].fact, items[at - 1].fact if at else None
+    after = items[at + 1].fact if at + 1 < len(items) else None
+    assert isinstance(amount, Amount)
+    begins = before is None or (isinstance(before, Skip) and before.verb)
+    continues = not isinstance(before, TIMELESS) and items[at].join in {Join.AND, Join.COMMA}
+    other = after is None or isinstance(after, Amount) or (isinstance(after, Limit) and after.noun != "dose")
+    if not (begins or continues) or amount.high > _MOST_PIECES or other:
+        raise Unreadable("a number without a unit")
+    if isinstance(after, Cycle):
+        if after.unit == "h" and after.period == 1:
+            raise Unreadable("a number beside an hourly interval")
+        whole = after.bare or (after.interval and after.period == 1)
+        if whole and amount.high > Fraction(1):
+            few = _plain(amount.high)
+            unit = {"d": "day", "wk": "week", "mo": "month", "a": "year"}[after.unit]
+            raise Doubtful(f"{few} at once, or {few} times", (f"{few} times a {unit}", f"once a {unit}"))
+
+
+def _plain(number: Fraction) -> str:
+    return str(int(number)) if number.denominator == 1 else str(number)

@@ -1,0 +1,73 @@
+"""Walks over the words of a text, longest phrase first, and returns its facts in order, each with its joint."""
+
+from __future__ import annotations
+
+import re
+
+from cito.plugins.clinical import dosing_cycles, dosing_giving, dosing_occasions
+from cito.plugins.clinical.dosing_facts import (
+    Amount,
+    AsNeeded,
+    Directed,
+    Fact,
+    Item,
+    Join,
+    Reason,
+    Refused,
+    Route,
+    Skip,
+    Substance,
+)
+from cito.plugins.clinical.dosing_rule import Rule
+
+_RULES: tuple[Rule, ...] = (*dosing_cycles.RULES, *dosing_occasions.RULES, *dosing_giving.RULES)
+_JOINTS = {",": Join.COMMA, "and": Join.AND, "or": Join.OR}
+_STRENGTH = (Join.NOTHING, Join.COMMA, Join.AND, Join.OR)
+# Facts that say nothing about time: "and take one tablet" still joins what follows.
+TIMELESS = (Amount, Directed, Reason, Route, Skip, Substance)
+_FREE_WORDS: dict[type, int] = {Reason: 8, AsNeeded: 8, Substance: 3}
+_WORD = re.compile(r"[a-z']+(?!\S)|/(?!\S)")
+
+
+def scan(words: list[str]) -> list[Item]:
+    """Return the facts of canonical words; a word that no phrase holds ends the list with a `Refused`."""
+    text = " ".join(words)
+    items: list[Item] = []
+    join = Join.NOTHING
+    free = 0  # how many words of a purpose or a name may still follow
+    at = 0
+    while at < len(text):
+        word = text[at:].split(" ", 1)[0]
+        end, facts = _longest(text, at)
+        if facts and isinstance(facts[0], Substance) and not (items and isinstance(items[-1].fact, Amount)):
+            facts = ()  # "of" names what an amount is of, nothing else
+        if facts:
+            if isinstance(facts[0], Amount) and join is Join.NOTHING and _timed(items):
+                join = Join.COMMA  # "1 tablet in the morning 2 tablets at night"
+            items.extend(Item(fact, join) for fact in facts)
+            free = _FREE_WORDS.get(type(facts[-1]), 0)
+            if not isinstance(facts[-1], TIMELESS):
+                join = Join.NOTHING
+        elif word in _JOINTS:
+            end = at + len(word)
+            if not free or _longest(text, end + 1)[1]:  # else it joins two words of a purpose
+                join = max(join, _JOINTS[word], key=_STRENGTH.index)
+        elif free and _WORD.match(text, at):
+            end, free = at + len(word), free - 1
+        else:
+            return [*items, Item(Refused(f"word {text[:at].count(' ') + 1} is not understood"), join)]
+        at = end + 1
+    return items
+
+
+def _timed(items: list[Item]) -> bool:
+    return any(not isinstance(item.fact, TIMELESS) for item in items)
+
+
+def _longest(text: str, at: int) -> tuple[int, tuple[Fact, ...]]:
+    best, end = None, at
+    for rule in _RULES:
+        match = rule.phrase.match(text, at)
+        if match is not None and match.end() > end:
+            best, end, made = match, match.end(), rule
+    return (at, ()) if best is None else (end, made.facts(best))
