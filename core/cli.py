@@ -26,6 +26,7 @@ from cito.core.commands import serve as serving
 from cito.core.commands.output import console, fail, show
 from cito.core.database.errors import ConnectionLost
 from cito.core.database.migrations import MigrationError
+from cito.core.database.owner import OwnerUnreachableError
 from cito.core.doctor import examine
 from cito.core.embedded import EmbeddedError
 from cito.core.http.tokens import mint
@@ -180,7 +181,13 @@ def main() -> None:
         _leave(str(error), output.WRONG_USAGE)
     except MigrationError as error:
         _leave(str(error), output.CHECK_FAILED)
-    except (EmbeddedError, ConnectionLost, psycopg.OperationalError, redis.ConnectionError) as error:
+    except (
+        EmbeddedError,
+        ConnectionLost,
+        OwnerUnreachableError,
+        psycopg.OperationalError,
+        redis.ConnectionError,
+    ) as error:
         _leave(str(error), output.CANNOT_REACH)
 
 

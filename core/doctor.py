@@ -81,7 +81,10 @@ def _python() -> Finding:
 async def _owner_checks(assembly: Assembly, connection: Connection, urls: Urls) -> AsyncIterator[Finding]:
     (number,) = (await _ask(connection, "server_version"))[0]
     yield _judged(
-        "PostgreSQL", number >= _POSTGRES_MIN, f"version {number / 10_000:.1f}", "use version 15 or later"
+        "PostgreSQL",
+        number >= _POSTGRES_MIN,
+        f"version {number // 10_000}.{number % 10_000}",
+        "use version 15 or later",
     )
     missing = [name for (name,) in await _ask(connection, "extensions_missing", list(migrations.EXTENSIONS))]
     yield _listed("extensions", missing, "missing", "create them as a superuser: create extension NAME")
