@@ -23,6 +23,7 @@ from cito.core.clock import Clock
 from cito.core.commands import output
 from cito.core.commands import plugins as listing
 from cito.core.commands import serve as serving
+from cito.core.commands.bench import run_benchmark
 from cito.core.commands.output import console, fail, show
 from cito.core.database.errors import ConnectionLost
 from cito.core.database.migrations import MigrationError
@@ -160,6 +161,14 @@ def token(
             output.WRONG_USAGE,
         )
     sys.stdout.write(mint(assembly.settings, role, clinic, expires) + "\n")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context, name: Annotated[str, typer.Argument(help="A benchmark, or `all`.")]
+) -> None:
+    """Run a benchmark, ratios against references in the same run; `--json PATH` keeps the raw figures."""
+    raise typer.Exit(run_benchmark(name, context.args))
 
 
 @app.command()
