@@ -108,7 +108,7 @@ def _open(repeat: Repeat | None, day: Day) -> bool:
     """Tell whether a person must choose: an interval, weekdays, or the meals of "twice daily with meals"."""
     if repeat is None:
         return False
-    unplaced = repeat.open and not day.moments
+    unplaced = repeat.open and not (repeat.unit == "d" and day.doses == repeat.frequency)
     chosen = (
         day.meals is None
         or not day.meals.each

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from cito.plugins.clinical.dosing_doubt import Doubtful, Unreadable
-from cito.plugins.clinical.dosing_facts import Amount, Cycle, Item, Join, Limit, Skip
+from cito.plugins.clinical.dosing_facts import (
+    Amount,
+    Cycle,
+    Item,
+    Join,
+    Limit,
+    Occasions,
+    Reason,
+    Route,
+    Skip,
+    Substance,
+)
 from cito.plugins.clinical.dosing_scan import TIMELESS
 from cito.plugins.clinical.timing import Dose
 
@@ -62,10 +73,14 @@ def _dose(group: Sequence[Amount]) -> Dose:
 def _check_bare(items: Sequence[Item], at: int) -> None:
     """A number without a unit is an amount only after a verb or at the start, and right before its timing."""
     amount, before = items[at].fact, items[at - 1].fact if at else None
-    after = items[at + 1].fact if at + 1 < len(items) else None
+    after = next(
+        (i.fact for i in items[at + 1 :] if not isinstance(i.fact, Route | Skip | Reason | Substance)), None
+    )
     assert isinstance(amount, Amount)
     begins = before is None or (isinstance(before, Skip) and before.verb)
-    continues = not isinstance(before, TIMELESS) and items[at].join in {Join.AND, Join.COMMA}
+    continues = (
+        isinstance(before, Occasions) and isinstance(after, Occasions) and items[at].join is not Join.NOTHING
+    )
     other = after is None or isinstance(after, Amount) or (isinstance(after, Limit) and after.noun != "dose")
     if not (begins or continues) or amount.high > _MOST_PIECES or other:
         raise Unreadable("a number without a unit")

@@ -130,6 +130,8 @@ def _on_days(cycle: Cycle | None, facts: Sequence[Item]) -> Repeat | None:
     if left_out and cycle is None:
         raise Unreadable("nothing about how often")
     calendar = next((days.calendar for days in named if days.calendar), None)
+    if sum(len(days.days) for days in named) not in {0, len(chosen)}:
+        raise Unreadable("a day is named twice")
     days = tuple(day for day in WEEK if day in chosen)
     base = cycle or Cycle(1, 1, "d")
     if base.frequency_max or base.period_max or (base.bare and not span):

@@ -27,6 +27,29 @@ _STRENGTH = (Join.NOTHING, Join.COMMA, Join.AND, Join.OR)
 TIMELESS = (Amount, Directed, Reason, Route, Skip, Substance)
 _FREE_WORDS: dict[type, int] = {Reason: 8, AsNeeded: 8, Substance: 3}
 _WORD = re.compile(r"[a-z']+(?!\S)|/(?!\S)")
+# Words of a purpose; any other word of a rule about time may be a part of one that nobody understood.
+_COMMON = {
+    "a",
+    "an",
+    "at",
+    "bed",
+    "eating",
+    "food",
+    "for",
+    "going",
+    "in",
+    "meals",
+    "of",
+    "on",
+    "sleep",
+    "snack",
+}
+_COMMON |= {"the", "to", "up", "with", "your"}
+_RESERVED = {
+    word
+    for rule in (*dosing_cycles.RULES, *dosing_occasions.RULES)
+    for word in re.findall(r"[a-z]+", rule.phrase.pattern)
+} - _COMMON
 
 
 def scan(words: list[str]) -> list[Item]:
@@ -50,14 +73,24 @@ def scan(words: list[str]) -> list[Item]:
                 join = Join.NOTHING
         elif word in _JOINTS:
             end = at + len(word)
+            if _dangling(word, items, end == len(text)):
+                return [*items, Item(Refused("words that join nothing"), join)]
             if not free or _longest(text, end + 1)[1]:  # else it joins two words of a purpose
                 join = max(join, _JOINTS[word], key=_STRENGTH.index)
-        elif free and _WORD.match(text, at):
+        elif free and _WORD.match(text, at) and word not in _RESERVED:
             end, free = at + len(word), free - 1
         else:
             return [*items, Item(Refused(f"word {text[:at].count(' ') + 1} is not understood"), join)]
         at = end + 1
     return items
+
+
+def _dangling(joint: str, items: list[Item], last: bool) -> bool:
+    """Tell whether "and" at the start or the end shows a torn text, or may list hours: "4 and 8 am"."""
+    torn = joint != "," and (last or not items)
+    return torn or (
+        bool(items) and isinstance(items[-1].fact, Amount) and not items[-1].fact.unit and not last
+    )
 
 
 def _timed(items: list[Item]) -> bool:

@@ -71,11 +71,15 @@ def _times(timing: Timing, site: SiteTimes) -> tuple[str, ...] | None:
     named = [when for when in timing.when if when not in _MEALS]
     meals = [row for when in timing.when for row in _MEALS.get(when, ())]
     doses = (timing.frequency or 0) // (days or 1)
+    by_day = timing.period_unit == "d" and (
+        timing.period == 1 or len(named) + len(timing.time_of_day) == doses
+    )
+    if doses != 1 and not days and not by_day and timing.period_unit not in {"h", "min"}:
+        return None  # on which days of the cycle?
     if named or timing.time_of_day or len(meals) == doses:
         return _named(timing, [*meals, *named], site)
-    unplaced = timing.frequency != 1 and not days and (timing.period_unit != "d" or timing.period != 1)
     which_meals = bool(meals) and (timing.when != ("C",) or timing.needs_review)
-    if unplaced or which_meals or timing.dose_pattern:
+    if which_meals or timing.dose_pattern:
         return None
     if timing.period_unit in {"h", "min"}:
         return _by_interval(timing, site)

@@ -162,7 +162,7 @@ REFUSED = {
     ),
     "the order depends on something": (
         "if when unless until till while during awake sliding scale ssi ss inr according depending based per_level "
-        "instead whichever otherwise except but only between prior minimum least"
+        "instead whichever otherwise except but between prior minimum least"
     ),
     "the order forbids or stops something": (
         "not no never none without avoid stop stopped hold held skip omit omitted discontinue discontinued cease "

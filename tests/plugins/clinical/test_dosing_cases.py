@@ -83,6 +83,7 @@ every four weeks | ok | 1/4 wk | 09:00 | 1/28
 4-weekly | ok | 1/4 wk | 09:00 | 1/28
 once a fortnight | ok | 1/2 wk | 09:00 | 1/14
 tiw | ok | 3/1 wk | - | 3/7
+twice weekly in the morning | ok | 2/1 wk | - | 2/7
 6 days a week | ok | 6/1 wk | - | 6/7
 every month | ok | 1/1 mo | 09:00 | -
 Mon, Wed & Fri | ok | 3/1 wk | 09:00 | 3/7

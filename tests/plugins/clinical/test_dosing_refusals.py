@@ -57,6 +57,19 @@ Monday 8am, Friday 8pm
 every morning on Monday and every evening on Friday
 every morning for 7 days, every evening for 3 days
 morning or evening
+4 and 8am
+4 for weekly
+2 po daily
+on weekdays, every Monday
+2, night
+hourly 6 prn
+and bid
+bid and
+2 tid or
+prn max 3 tablets
+tid for food every
+tid for pain hours
+prn every 2 bedtime
 at 8am or 8pm
 Monday or Tuesday
 from Monday - 8am to Friday
@@ -138,7 +151,7 @@ def test_refused(text):
 
 def test_unparsed_is_the_rule():
     refused = [parse_timing(text).status for text in REFUSED.strip().splitlines()]
-    assert refused.count("ambiguous") <= 3
+    assert refused.count("ambiguous") <= 5
 
 
 def test_length_is_bounded():
