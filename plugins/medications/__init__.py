@@ -1,0 +1,5 @@
+"""Medications: the formulary."""
+
+from cito.plugins.medications.plugin import plugin
+
+__all__ = ["plugin"]
