@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from typing import cast
 
 from litestar import Litestar, Router
 from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Middleware
 
 from cito.core.assembly import Assembly
@@ -26,6 +25,7 @@ from cito.core.embedded import Urls
 from cito.core.health import health, ready
 from cito.core.http.asgi import App
 from cito.core.http.auth import Authenticated, provide_caller
+from cito.core.http.documentation import openapi_config, script
 from cito.core.http.guard import RouteGuard
 from cito.core.http.keys import load_keys
 from cito.core.http.problems import PROBLEM_HANDLERS
@@ -62,6 +62,7 @@ def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> Ap
             *(owned.value for owned in registry.pages),
             health,
             ready,
+            script,
         ],
         dependencies={
             "context": Provide(provide_context, sync_to_thread=False),
@@ -71,7 +72,7 @@ def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> Ap
         exception_handlers=PROBLEM_HANDLERS,
         lifespan=[life],
         request_max_body_size=settings.http.max_body_bytes,
-        openapi_config=_openapi(),
+        openapi_config=openapi_config(registry.scopes, version("cito")),
         logging_config=None,
         debug=False,
     )
@@ -93,15 +94,3 @@ async def opened(assembly: Assembly, urls: Urls, clock: Clock) -> AsyncIterator[
         for enabled in assembly.registry.plugins:
             await stack.enter_async_context(enabled.plugin.lifespan(context))
         yield context
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Cito",
-        version="1",
-        path="/docs",
-        components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-        ),
-        security=[{"bearer": []}],
-    )

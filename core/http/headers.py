@@ -20,6 +20,11 @@ _PAGE_POLICY = (
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PAGE: Headers = (*_COMMON, (_POLICY, _PAGE_POLICY))
+# The documentation's script styles its page from within itself.
+_DOCUMENTATION: Headers = (
+    *_COMMON,
+    (_POLICY, _PAGE_POLICY.replace(b"style-src 'self'", b"style-src 'self' 'unsafe-inline'")),
+)
 
 
 def common_headers(path: str, given: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -31,4 +36,6 @@ def common_headers(path: str, given: Iterable[tuple[bytes, bytes]]) -> Headers:
     """
     if path.startswith("/api"):
         return _API
+    if path == "/docs":
+        return _DOCUMENTATION
     return _COMMON if any(name.lower() == _POLICY for name, _ in given) else _PAGE

@@ -23,3 +23,18 @@ async def test_the_openapi_document_is_served(site: Site) -> None:
     document = (await site.client.get("/docs/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert "/api/admin/performance" in document["paths"]
+
+
+async def test_the_documentation_page_needs_no_network(site: Site) -> None:
+    page = await site.client.get("/docs")
+    assert page.status_code == 200
+    assert "http://" not in page.text.replace("http://www.w3.org", "")
+    assert "https://" not in page.text
+    script = await site.client.get("/docs-assets/rapidoc.js")
+    assert script.headers["content-encoding"] == "gzip"
+    assert "RapiDoc" in script.text[:200]
+
+
+async def test_the_document_shows_who_may_what(site: Site) -> None:
+    document = (await site.client.get("/docs/openapi.json")).json()
+    assert "| `audit:read` |" in document["info"]["description"]
