@@ -1,0 +1,181 @@
+"""The alert engine: rules against windows, one alert per rule and subject, told when it begins and when it ends.
+
+Runs in the one process of the node that leads. An alert ends when its condition has not held for some seconds,
+so that a condition that comes and goes is one alert.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+from uuid import uuid4
+
+import msgspec
+
+from cito.observability.metrics import Slice
+from cito.observability.rules import Rule, Severity, Share
+
+CALM_SECONDS = 5.0
+QUICK_SECONDS = (
+    5.0  # windows up to this long are looked at with every tick, longer ones once in as many seconds
+)
+LONG_CALM_SECONDS = 3 * QUICK_SECONDS
+MOST_SHARE = 0.9  # whatever the budget: more bad answers than this are always too many
+RECENT = 100
+
+Window = Callable[[float], Slice]
+
+
+class Alert(msgspec.Struct, rename="camel"):
+    """One alert; times in seconds since the epoch.
+
+    Attributes:
+        id: unique; the same from beginning to end, so that a receiver can join both messages.
+        name, subject: the rule and what it is about: an operation, a family, a query's fingerprint.
+        status: firing, then resolved.
+        value, limit: what was measured and what was declared, in words.
+        details: of a slow query: all that is known of it.
+        held_at: when the condition last held.
+    """
+
+    id: str
+    name: str
+    subject: str
+    severity: Severity
+    status: Literal["firing", "resolved"]
+    summary: str
+    value: str
+    limit: str
+    started_at: float
+    held_at: float
+    ended_at: float | None = None
+    details: dict[str, Any] = {}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A condition that holds now."""
+
+    name: str
+    subject: str
+    severity: Severity
+    summary: str
+    value: str
+    limit: str
+    details: Mapping[str, Any] = {}
+    calm_seconds: float = CALM_SECONDS
+
+
+class Engine:
+    """Keeps what fires.
+
+    Args:
+        rules: from the declarations.
+
+    Attributes:
+        firing: by rule and subject.
+        recent: resolved ones, newest first.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._looked_long = 0.0
+        self._calm: dict[tuple[str, str], float] = {}
+        self.firing: dict[tuple[str, str], Alert] = {}
+        self.recent: deque[Alert] = deque(maxlen=RECENT)
+
+    def evaluate(self, window: Window, now: float, extra: Iterable[Finding] = ()) -> list[Alert]:
+        """Look at all rules; return the alerts that began or ended.
+
+        Args:
+            window: gives the node's counts of the last so many seconds.
+            now: seconds since the epoch.
+            extra: findings of other origin, such as slow queries.
+        """
+        long = now - self._looked_long >= QUICK_SECONDS
+        if long:
+            self._looked_long = now
+        known: dict[float, Slice] = {}
+
+        def cached(seconds: float) -> Slice:
+            if seconds not in known:
+                known[seconds] = window(seconds)
+            return known[seconds]
+
+        held = [f for rule in self._rules if (f := _finding(rule, cached, long=long)) is not None]
+        changed = [alert for finding in (*held, *extra) if (alert := self._hold(finding, now)) is not None]
+        return [*changed, *self._end(now)]
+
+    def _hold(self, finding: Finding, now: float) -> Alert | None:
+        key = (finding.name, finding.subject)
+        alert = self.firing.get(key)
+        self._calm[key] = finding.calm_seconds
+        if alert is not None:
+            alert.held_at = now
+            alert.value = finding.value
+            alert.details |= finding.details
+            return None
+        alert = Alert(
+            id=uuid4().hex,
+            name=finding.name,
+            subject=finding.subject,
+            severity=finding.severity,
+            status="firing",
+            summary=finding.summary,
+            value=finding.value,
+            limit=finding.limit,
+            started_at=now,
+            held_at=now,
+            details=dict(finding.details),
+        )
+        self.firing[key] = alert
+        return alert
+
+    def _end(self, now: float) -> list[Alert]:
+        ended = [key for key, alert in self.firing.items() if now - alert.held_at >= self._calm[key]]
+        resolved = []
+        for key in ended:
+            alert = self.firing.pop(key)
+            alert.status = "resolved"
+            alert.ended_at = now
+            self.recent.appendleft(alert)
+            resolved.append(alert)
+        return resolved
+
+
+def _finding(rule: Rule, window: Window, *, long: bool) -> Finding | None:
+    if isinstance(rule, Share):
+        return _burning(rule, window, long=long)
+    if rule.seconds > QUICK_SECONDS and not long:
+        return None
+    value = rule.value(window(rule.seconds))
+    if value <= rule.limit:
+        return None
+    unit = "" if rule.unit.startswith("{") or rule.unit == "1" else f" {rule.unit}"
+    return Finding(
+        rule.name,
+        rule.subject,
+        rule.severity,
+        rule.summary,
+        f"{value:.4g}{unit}",
+        f"{rule.limit:g}{unit}",
+        calm_seconds=CALM_SECONDS if rule.seconds <= QUICK_SECONDS else LONG_CALM_SECONDS,
+    )
+
+
+def _burning(rule: Share, window: Window, *, long: bool) -> Finding | None:
+    for pace in rule.paces:
+        if pace.long_seconds > QUICK_SECONDS and not long:
+            continue
+        bad, everything = rule.share(window(pace.long_seconds))
+        allowed = min(rule.budget * pace.times, MOST_SHARE)
+        if everything < pace.least or bad <= allowed * everything:
+            continue
+        bad_now, all_now = rule.share(window(pace.short_seconds))
+        if all_now and bad_now > allowed * all_now:
+            value = f"{bad / everything:.1%} in {pace.long_seconds:g} s"
+            calm = CALM_SECONDS if pace.long_seconds <= QUICK_SECONDS else LONG_CALM_SECONDS
+            return Finding(
+                rule.name, rule.subject, pace.severity, rule.summary, value, rule.limit, calm_seconds=calm
+            )
+    return None

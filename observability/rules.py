@@ -1,0 +1,228 @@
+"""What is worth an alert, derived from the declared targets: shares that burn a budget, and states that must not be.
+
+A share (slow answers, errors, misses) burns its budget when both a long and a short window spend it faster than
+allowed: the long one says that it matters, the short one that it still goes on. The same rules become
+Prometheus rules and CloudWatch alarms (`generate/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from cito.core.declarations import CacheFamily, Job, Target
+from cito.core.registry import Registry
+from cito.observability import catalog as c
+from cito.observability.metrics import Slice
+from cito.observability.performance import HITS, READS, outcomes_by_family, totals_by
+
+Severity = Literal["page", "ticket"]
+Part = tuple[float, float]  # (bad, all)
+DEFAULT_HIT_RATE = 0.85
+SLOW_BUDGET = 0.05  # a p95 promises that 95 of 100 are in time
+_FAILED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A pair of windows and how many times the budget may be spent within both."""
+
+    long_seconds: float
+    short_seconds: float
+    times: float
+    severity: Severity
+    least: int  # answers in the long window, below which a share says nothing
+
+
+PACES = (
+    Pace(5.0, 1.0, 10.0, "page", 5),
+    Pace(300.0, 60.0, 4.0, "page", 20),
+    Pace(3_600.0, 300.0, 2.0, "ticket", 100),
+)
+# A cold or new cache misses for a while: hit rates are judged over minutes only, and against the plain target.
+HIT_PACES = (Pace(300.0, 60.0, 1.0, "ticket", 200),)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A budget: `share(window)` gives (bad, all) for the subject; spending `budget` is acceptable.
+
+    Attributes:
+        name: slow_operation, error_rate or hit_rate.
+        subject: the operation or family.
+        summary: one sentence for the person who is woken.
+        budget: acceptable share of bad, 0 to 1.
+        limit: what was declared, in words.
+        paces: windows; any pair that burns fires.
+    """
+
+    name: str
+    subject: str
+    summary: str
+    budget: float
+    limit: str
+    share: Callable[[Slice], Part]
+    paces: tuple[Pace, ...] = PACES
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state that must not be: `value(window)` over `limit` fires.
+
+    Attributes:
+        seconds: length of the window that is looked at.
+    """
+
+    name: str
+    subject: str
+    summary: str
+    limit: float
+    unit: str
+    value: Callable[[Slice], float]
+    severity: Severity = "page"
+    seconds: float = 5.0
+
+
+Rule = Share | State
+
+
+def rules_of(registry: Registry, bounds: tuple[int, ...]) -> tuple[Rule, ...]:
+    """Return the rules that the enabled plugins' declarations make."""
+    operations = {owned.value.operation: owned.value for owned in registry.targets}
+    found: list[Rule] = []
+    for target in operations.values():
+        found += _operation_rules(target, bounds)
+    found.extend(_hit_rule(owned.value, operations) for owned in registry.cache_families)
+    found.extend(_job_rule(owned.value) for owned in registry.jobs)
+    return (*found, *_states())
+
+
+def _operation_rules(target: Target, bounds: tuple[int, ...]) -> Iterable[Rule]:
+    limit_ns = round(target.p95_ms * 1_000_000)
+
+    def slow(window: Slice) -> Part:
+        found = {**totals_by(window, c.QUERIES), **totals_by(window, c.REQUESTS)}.get(target.operation)
+        return (found.above(limit_ns, bounds), found.count) if found else (0, 0)
+
+    def failed(window: Slice) -> Part:
+        mine = [(k, h) for k, h in window.labelled(c.REQUESTS).items() if k[0] == target.operation]
+        return sum(h.count for k, h in mine if int(k[3]) >= _FAILED), sum(h.count for _, h in mine)
+
+    yield Share(
+        "slow_operation",
+        target.operation,
+        f"{target.operation} is slower than its target",
+        SLOW_BUDGET,
+        f"p95 {target.p95_ms:g} ms",
+        slow,
+    )
+    yield Share(
+        "error_rate",
+        target.operation,
+        f"{target.operation} fails more often than its target allows",
+        target.error_rate,
+        f"error rate {target.error_rate:g}",
+        failed,
+    )
+
+
+def _hit_rule(family: CacheFamily[object, object], targets: dict[str, Target]) -> Rule:  # type: ignore[type-var]  # any family
+    declared = targets.get(family.name)
+    wanted = declared.hit_rate if declared and declared.hit_rate is not None else DEFAULT_HIT_RATE
+
+    def missed(window: Slice) -> Part:
+        outcomes = outcomes_by_family(window).get(family.name, {})
+        reads = sum(count for outcome, count in outcomes.items() if outcome in READS)
+        return reads - sum(outcomes.get(outcome, 0) for outcome in HITS), reads
+
+    return Share(
+        "hit_rate",
+        family.name,
+        f"cache family {family.name} misses more than its target allows",
+        1 - wanted,
+        f"hit rate {wanted:g}",
+        missed,
+        HIT_PACES,
+    )
+
+
+def _job_rule(job: Job) -> Rule:
+    def failed(window: Slice) -> float:
+        return sum(
+            histogram.count
+            for labels, histogram in window.labelled(c.JOBS).items()
+            if labels[0] == job.name and labels[1] != "ok"
+        )
+
+    seconds = max(60.0, 2 * job.every_seconds)
+    return State(
+        "job_failing", job.name, f"job {job.name} failed", 0, "{run}", failed, "ticket", min(seconds, 3_600.0)
+    )
+
+
+def figure(part: str, name: str) -> Callable[[Slice], float]:
+    """Return a reader of a figure that a part states; 0.0 while it is not stated."""
+    return lambda window: window.gauges.get(c.FIGURES, {}).get((part, name), 0.0)
+
+
+def _counted(metric: str, *labels: str) -> Callable[[Slice], float]:
+    def total(window: Slice) -> float:
+        return sum(
+            count
+            for found, count in window.counters.get(metric, {}).items()
+            if all(label in found for label in labels)
+        )
+
+    return total
+
+
+def _unreachable(window: Slice) -> float:
+    stated = window.gauges.get(c.FIGURES, {}).get(("cache", "connected"))
+    return float(stated == 0)
+
+
+def _waiting(window: Slice) -> float:
+    return window.gauges.get(c.POOL_COUNT, {}).get(("waiting",), 0.0)
+
+
+def _states() -> tuple[State, ...]:
+    cpu, memory = figure("cache", "cpu_share"), figure("cache", "memory_share")
+    return (
+        State("cache_cpu", "cache", "the cache server's CPU is nearly used up", 0.80, "1", cpu, "ticket"),
+        State(
+            "cache_memory", "cache", "the cache server's memory is nearly full", 0.85, "1", memory, "ticket"
+        ),
+        State(
+            "cache_evictions",
+            "cache",
+            "the cache server evicts entries for lack of memory",
+            0,
+            "{key}",
+            _counted(c.EVICTIONS),
+            "ticket",
+            60.0,
+        ),
+        State("cache_unreachable", "cache", "the cache server does not answer", 0, "1", _unreachable),
+        State(
+            "pool_waiting", "database", "requests wait for a database connection", 0, "{request}", _waiting
+        ),
+        State(
+            "relay_backlog",
+            "relay",
+            "invalidations wait longer than a second for the relay",
+            1.0,
+            "s",
+            figure("relay", "oldest_seconds"),
+        ),
+        State(
+            "telemetry_dropped",
+            "telemetry",
+            "telemetry was dropped because an exporter is away",
+            0,
+            "{item}",
+            _counted(c.TELEMETRY, "dropped"),
+            "ticket",
+            60.0,
+        ),
+    )
