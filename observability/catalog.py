@@ -70,7 +70,13 @@ CATALOG: dict[str, Instrument] = {
             REQUESTS,
             "histogram",
             "s",
-            ("cito.operation", "http.route", "http.request.method", "http.response.status_code"),
+            (
+                "cito.operation",
+                "http.route",
+                "http.request.method",
+                "http.response.status_code",
+                "cito.cache.outcome",
+            ),
             "From the first byte of a request to the last byte of its answer.",
         ),
         Instrument(

@@ -18,6 +18,7 @@ from cito.observability.notes import Note
 Labels = tuple[str | int, ...]
 
 MAX_SERIES = 1_000  # a metric: declarations need far fewer; what comes above is counted under `other`
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 OUTSIDE = "(unmatched)"  # requests that no route answers
 
 # The outcome of a cached read as the cache says it -> (tier, outcome).
@@ -70,6 +71,11 @@ class Slice(msgspec.Struct, array_like=True):
         return self.histograms.get(metric, {})
 
 
+def bounded_method(method: str) -> str:
+    """Return an HTTP method of the standard, `_OTHER` for what a client makes up (the conventions' word)."""
+    return method if method in _METHODS else "_OTHER"
+
+
 def _event_labels() -> dict[int, tuple[str, Callable[[str, str], Labels]]]:
     return {
         What.QUERY: (c.QUERIES, lambda name, code: (name, code)),
@@ -98,16 +104,17 @@ class Metrics:
         self.bounds = bounds
         self.current = Slice()
         self.total = Slice()
-        self._requests: dict[tuple[str, str, int], Histogram] = {}
+        self._requests: dict[tuple[str, str, int, str], Histogram] = {}
         self._events: list[dict[tuple[str, str], Histogram]] = [{} for _ in range(max(What) + 1)]
         self._labels = _event_labels()
         self._known: dict[str, set[Labels]] = {}
+        self._noted: dict[str, int] = {}
 
     def fold(self, record: Record) -> None:
         """Count a finished record and its events."""
         bounds = self.bounds
         if record.kind == "http":
-            key = (record.operation, record.method, record.status)
+            key = (record.operation, record.method, record.status, record.cache)
             histogram = self._requests.get(key)
             if histogram is None:
                 histogram = self._requests[key] = self._request_series(record)
@@ -142,9 +149,11 @@ class Metrics:
         """State the present value of a gauge."""
         self.current.gauges.setdefault(metric, {})[labels] = value
 
-    def note(self, note: Note, *, at_most: int = 50) -> None:
-        """Keep something to be read by itself, `at_most` so many a slice."""
-        if len(self.current.notes) < at_most:
+    def note(self, note: Note, *, at_most: int) -> None:
+        """Keep something to be read by itself, `at_most` so many of its kind a slice."""
+        kept = self._noted.get(note.kind, 0)
+        if kept < at_most:
+            self._noted[note.kind] = kept + 1
             self.current.notes.append(note)
 
     def cut(self, now: float) -> Slice:
@@ -153,14 +162,16 @@ class Metrics:
         done.seconds = now - done.start if done.start else 0.0
         self.current = Slice(start=now)
         self._requests = {}
+        self._noted = {}
         self._events = [{} for _ in self._events]
         self.total.merge(done)
         return done
 
     def _request_series(self, record: Record) -> Histogram:
         operation = record.operation or OUTSIDE
+        route = record.route if record.operation else ""
         return self._series(
-            c.REQUESTS, (operation, record.route if record.operation else "", record.method, record.status)
+            c.REQUESTS, (operation, route, bounded_method(record.method), record.status, record.cache)
         )
 
     def _background_series(self, record: Record) -> Histogram:

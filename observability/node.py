@@ -16,6 +16,7 @@ from cito.observability.notes import Note
 from cito.observability.slots import Reader, Slot, Writer
 
 MAX_SLOTS = 64
+_MINUTES = 2  # the tier whose buckets are a minute long
 _STATED_SECONDS = 10.0  # a gauge that was not stated for so long belongs to a process that is gone
 
 
@@ -86,6 +87,15 @@ class Node:
         """Return what was noted lately, newest first."""
         notes = [note for slot in self.slots().values() for note in slot.timeline.notes]
         return sorted(notes, key=lambda note: -note.at)
+
+    def minutes(self) -> list[Slice]:
+        """Return the node's counts minute by minute, as far back as is kept, oldest first."""
+        by_start: dict[float, Slice] = {}
+        for slot in self.slots().values():
+            for tier, bucket in slot.timeline.buckets():
+                if tier == _MINUTES:
+                    by_start.setdefault(bucket.start, Slice(bucket.start, bucket.seconds)).merge(bucket)
+        return [by_start[start] for start in sorted(by_start)]
 
     def leads(self) -> bool:
         """Return whether this process is the one that does what the node does once, such as alerting."""

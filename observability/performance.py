@@ -5,12 +5,14 @@ Times are ms, rates are shares from 0 to 1, sizes are bytes where the name does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from cito.core.declarations import Job, Target
+from cito.core.declarations import Job
+from cito.core.jobs.worker import JobState
 from cito.observability import catalog as c
 from cito.observability.histogram import Histogram
 from cito.observability.metrics import Slice
@@ -57,12 +59,16 @@ class PoolState(msgspec.Struct):
 
 
 class BackgroundJob(msgspec.Struct, rename="camel"):
-    """One job's row; `last_run` is RFC 3339, empty before the first run in the window."""
+    """One job's row: its state in the database, and its runs within the window; times in ms."""
 
     name: str
     every_seconds: float
-    runs: int
+    last_run: datetime | None
+    next_run: datetime | None
+    duration_ms: float | None
     failures: int
+    last_error: str
+    runs: int
     avg: float
     max: float
 
@@ -94,12 +100,12 @@ def outcomes_by_family(slice_: Slice) -> dict[str, dict[str, int]]:
 class Report:
     """Turns windows into answers, knowing what was declared."""
 
-    def __init__(self, bounds: tuple[int, ...], targets: Iterable[Target], jobs: Sequence[Job]) -> None:
+    def __init__(self, bounds: tuple[int, ...], targets_ms: Mapping[str, float], jobs: Sequence[Job]) -> None:
         self._bounds = bounds
-        self._targets = {target.operation: target for target in targets}
+        self._targets = targets_ms
         self._jobs = jobs
 
-    def answer(self, window: Slice) -> dict[str, Any]:
+    def answer(self, window: Slice, jobs: Sequence[JobState] = ()) -> dict[str, Any]:
         """Return the documented shape, with rows for operations, queries, families, jobs beside it."""
         requests = self._operations(window, c.REQUESTS)
         whole = Histogram()
@@ -131,20 +137,19 @@ class Report:
                 "queries": self._operations(window, c.QUERIES),
             },
             "memory": {"rss": int(window.gauges.get(c.MEMORY, {}).get((), 0))},
-            "backgroundJobs": self._background(window),
+            "backgroundJobs": self._background(window, {state.name: state for state in jobs}),
             "operations": requests,
         }
 
     def target_ms(self, operation: str) -> float:
         """Return the declared p95 of an operation, or the default above which a request counts as slow."""
-        target = self._targets.get(operation)
-        return target.p95_ms if target else DEFAULT_SLOW_MS
+        return self._targets.get(operation, DEFAULT_SLOW_MS)
 
     def _operations(self, window: Slice, metric: str) -> list[Operation]:
         rows = []
         failed: dict[str, int] = {}
         for labels, histogram in window.labelled(metric).items():
-            bad = int(labels[-1]) >= _ERROR if metric == c.REQUESTS else bool(labels[-1])
+            bad = int(labels[3]) >= _ERROR if metric == c.REQUESTS else bool(labels[-1])
             failed[str(labels[0])] = failed.get(str(labels[0]), 0) + bad * histogram.count
         for name, histogram in totals_by(window, metric).items():
             target = self._targets.get(name)
@@ -160,8 +165,8 @@ class Report:
                     p95=p95,
                     p99=_ms(histogram.quantile(0.99, self._bounds)),
                     error_rate=round(failed[name] / histogram.count, 6),
-                    target=target.p95_ms if target else None,
-                    verdict=("met" if p95 <= target.p95_ms else "missed") if target else "no target",
+                    target=target,
+                    verdict="no target" if target is None else "met" if p95 <= target else "missed",
                 )
             )
         return sorted(rows, key=lambda row: -row.p95)
@@ -197,21 +202,24 @@ class Report:
             )
         return rows
 
-    def _background(self, window: Slice) -> list[BackgroundJob]:
+    def _background(self, window: Slice, states: Mapping[str, JobState]) -> list[BackgroundJob]:
         rows = []
+        runs = totals_by(window, c.JOBS)
         for job in self._jobs:
-            runs = [(k[1], h) for k, h in window.labelled(c.JOBS).items() if k[0] == job.name]
-            whole = Histogram()
-            for _, histogram in runs:
-                whole.merge(histogram)
+            state = states.get(job.name) or JobState(job.name, None, None, None, 0, "")
+            found = runs.get(job.name, Histogram())
             rows.append(
                 BackgroundJob(
                     name=job.name,
                     every_seconds=job.every_seconds,
-                    runs=whole.count,
-                    failures=sum(h.count for outcome, h in runs if outcome != "ok"),
-                    avg=_ms(whole.total / whole.count) if whole.count else 0.0,
-                    max=_ms(whole.most),
+                    last_run=state.last_run,
+                    next_run=state.next_run,
+                    duration_ms=state.duration_ms,
+                    failures=state.failures,
+                    last_error=state.last_error,
+                    runs=found.count,
+                    avg=_ms(found.total / found.count) if found.count else 0.0,
+                    max=_ms(found.most),
                 )
             )
         return rows

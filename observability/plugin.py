@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.resources import files
+from typing import Any
 
 from litestar.types import ControllerRouterHandler
 
 from cito.core.context import Context
+from cito.core.database.query import Query, Statement
+from cito.core.declarations import Job
 from cito.core.hookspecs import Plugin, hookimpl
 from cito.core.telemetry import Record
+from cito.observability.facts import blocked_statements, relay_backlog
+from cito.observability.history import PURGE, QUERIES
 from cito.observability.routes import api_handlers, root_handlers
 from cito.observability.watch import Watch
 
@@ -21,6 +27,7 @@ class Observability(Plugin):
     """Metrics, traces, slow queries, alerts, exporters, and the page that shows them."""
 
     name = "observability"
+    sql = files("cito.sql") / "observability"
 
     def __init__(self) -> None:
         self._watches: list[Watch] = []
@@ -34,6 +41,16 @@ class Observability(Plugin):
     def register_routes(self) -> Iterable[ControllerRouterHandler]:
         """Return `/api/admin/performance` and its kin."""
         return api_handlers(lambda: self.watch)
+
+    @hookimpl
+    def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
+        """Return what it asks PostgreSQL."""
+        return (relay_backlog, blocked_statements, *QUERIES)
+
+    @hookimpl
+    def register_jobs(self) -> Iterable[Job]:
+        """Return the job that lets old history go."""
+        return (PURGE,)
 
     @hookimpl
     def register_pages(self) -> Iterable[ControllerRouterHandler]:
@@ -58,10 +75,10 @@ class Observability(Plugin):
     def request_finished(self, record: Record) -> None:
         """Fold the record of a request."""
         if self._watches:
-            self._watches[-1].finished(record)
+            self._watches[-1].recorder.take(record)
 
     @hookimpl
     def job_finished(self, record: Record) -> None:
         """Fold the record of a job run or a relay step."""
         if self._watches:
-            self._watches[-1].finished(record)
+            self._watches[-1].recorder.take(record)

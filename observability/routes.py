@@ -1,59 +1,117 @@
-"""What people and scrapers ask: numbers, the exposition."""
+"""What people and scrapers ask: numbers, a live stream of them, the exposition, the level of the log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from litestar import Request, Response, get
-from litestar.params import Parameter
+import msgspec
+from litestar import Request, Response, get, put
+from litestar.params import JSONBody, Parameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
 from litestar.types import ControllerRouterHandler
 
 from cito.core.declarations import rules
+from cito.core.errors import Problem
+from cito.core.jobs.worker import JobState, NoParams, job_states
 from cito.observability.exporters.prometheus import OPENMETRICS, TEXT, expose, exposed_bounds
+from cito.observability.leader import read_board
+from cito.observability.live import LiveView
 from cito.observability.watch import Watch
 
-_MOST_SECONDS = 21_600
+REMEMBERED_SECONDS = 21_600  # longer windows are read from the history
+_MOST_SECONDS = 30 * 86_400
+_LIVE_SECONDS = 1.0
+_READ = rules("admin:read", queries=2, clinic=False, patient_data=False)
+_WRITE = rules("admin:write", queries=0, clinic=False, patient_data=False)
+_SCRAPE = rules("metrics:read", queries=0, clinic=False, patient_data=False)
+
+WindowSeconds = Annotated[
+    int,
+    Parameter(
+        ge=1, le=_MOST_SECONDS, description="Seconds back from now; above six hours whole minutes count."
+    ),
+]
+
+
+class LogLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The level from which our own loggers write."""
+
+    level: Literal["debug", "info", "warning", "error"]
 
 
 def api_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, ...]:
     """Return the handlers under `/api`."""
 
-    @get(
-        "/admin/performance",
-        operation_id="performance",
-        opt=rules("admin:read", queries=0, clinic=False, patient_data=False),
-        tags=["Administration"],
-    )
-    async def performance(
-        window: Annotated[int, Parameter(ge=1, le=_MOST_SECONDS, description="seconds back from now")] = 300,
-    ) -> dict[str, Any]:
-        """Answer how the node has performed lately: requests, cache, database, memory, jobs."""
+    @get("/admin/performance", operation_id="performance", opt=_READ, tags=["Administration"])
+    async def performance(window: WindowSeconds = 300) -> dict[str, Any]:
+        """Answer how all processes of this node have performed: requests, cache, database, memory, jobs, alerts."""
         here = watch()
         here.node.collect()
-        counted = here.node.window(window, here.wall())
-        return here.report.answer(counted)
+        now = here.wall()
+        if window > REMEMBERED_SECONDS:
+            until = datetime.fromtimestamp(now, UTC)
+            counted = await here.leader.history.read(until - timedelta(seconds=window), until)
+            counted.gauges = here.node.gauges(now)
+        else:
+            counted = here.node.window(window, now)
+        board = read_board(here.node)
+        return {
+            **here.report.answer(counted, await _jobs(here)),
+            "alerts": [*board.firing, *board.recent],
+            "processes": sorted(here.node.slots()),
+        }
 
-    return (performance,)
+    @get("/admin/performance/live", operation_id="performance_live", opt=_READ, tags=["Administration"])
+    async def live(window: Annotated[int, Parameter(ge=60, le=REMEMBERED_SECONDS)] = 300) -> ServerSentEvent:
+        """Stream what the live page shows, about once a second."""
+        return ServerSentEvent(_views(watch(), window))
+
+    @put(
+        "/admin/log-level", operation_id="set_log_level", opt=_WRITE, tags=["Administration"], status_code=200
+    )
+    async def log_level(data: JSONBody[LogLevel]) -> LogLevel:
+        """Change the level of the log of every process of this node, until they restart."""
+        watch().set_level(data.level)
+        return data
+
+    return (performance, live, log_level)
 
 
 def root_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, ...]:
     """Return the handlers outside `/api`."""
 
-    @get(
-        "/metrics",
-        operation_id="metrics",
-        opt=rules("metrics:read", queries=0, clinic=False, patient_data=False),
-        include_in_schema=False,
-    )
+    @get("/metrics", operation_id="metrics", opt=_SCRAPE, include_in_schema=False)
     async def metrics(request: Request[Any, Any, Any]) -> Response[str]:
         """Answer all series of all processes of this node, for Prometheus."""
         here = watch()
         here.node.collect()
         openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
         totals = {number: slot.total for number, slot in here.node.slots().items()}
-        targets = frozenset(target.p95_ms for target in here.targets)
-        text = expose(totals, here.bounds, exposed_bounds(here.bounds, targets), openmetrics=openmetrics)
+        exposed = exposed_bounds(here.bounds, here.targets_ms)
+        text = expose(totals, here.bounds, exposed, openmetrics=openmetrics)
         return Response(text, headers={"content-type": OPENMETRICS if openmetrics else TEXT})
 
     return (metrics,)
+
+
+async def _jobs(watch: Watch) -> list[JobState]:
+    """Return the jobs' states; none while the database is away: the rest of the answer is still true."""
+    with suppress(Problem, OSError, TimeoutError):
+        async with asyncio.timeout(1.0):
+            return await job_states.all(watch.context.database.reader(None), NoParams())
+    return []
+
+
+async def _views(watch: Watch, window: int) -> AsyncIterator[ServerSentEventMessage]:
+    view = LiveView(watch.report, watch.bounds)
+    while True:
+        watch.node.collect()
+        now = watch.wall()
+        board = read_board(watch.node)
+        shown = view.of(watch.node, board, await _jobs(watch), window, now)
+        yield ServerSentEventMessage(data=msgspec.json.encode(shown).decode())
+        await asyncio.sleep(_LIVE_SECONDS)

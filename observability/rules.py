@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from cito.core.declarations import CacheFamily, Job, Target
+from cito.core.declarations import Job, Target
 from cito.core.registry import Registry
 from cito.observability import catalog as c
 from cito.observability.metrics import Slice
@@ -22,6 +22,7 @@ Part = tuple[float, float]  # (bad, all)
 DEFAULT_HIT_RATE = 0.85
 SLOW_BUDGET = 0.05  # a p95 promises that 95 of 100 are in time
 _FAILED = 500
+_HIT = frozenset({"local", "shared", "stale"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def rules_of(registry: Registry, bounds: tuple[int, ...]) -> tuple[Rule, ...]:
     found: list[Rule] = []
     for target in operations.values():
         found += _operation_rules(target, bounds)
-    found.extend(_hit_rule(owned.value, operations) for owned in registry.cache_families)
+    found.extend(_family_rule(owned.value.name) for owned in registry.cache_families)
     found.extend(_job_rule(owned.value) for owned in registry.jobs)
     return (*found, *_states())
 
@@ -108,6 +109,10 @@ def _operation_rules(target: Target, bounds: tuple[int, ...]) -> Iterable[Rule]:
     def failed(window: Slice) -> Part:
         mine = [(k, h) for k, h in window.labelled(c.REQUESTS).items() if k[0] == target.operation]
         return sum(h.count for k, h in mine if int(k[3]) >= _FAILED), sum(h.count for _, h in mine)
+
+    def missed(window: Slice) -> Part:
+        cached = [(k, h) for k, h in window.labelled(c.REQUESTS).items() if k[0] == target.operation and k[4]]
+        return sum(h.count for k, h in cached if k[4] not in _HIT), sum(h.count for _, h in cached)
 
     yield Share(
         "slow_operation",
@@ -125,23 +130,30 @@ def _operation_rules(target: Target, bounds: tuple[int, ...]) -> Iterable[Rule]:
         f"error rate {target.error_rate:g}",
         failed,
     )
+    if target.hit_rate is not None:
+        yield Share(
+            "hit_rate",
+            target.operation,
+            f"{target.operation} is answered from the cache less often than its target says",
+            1 - target.hit_rate,
+            f"hit rate {target.hit_rate:g}",
+            missed,
+            HIT_PACES,
+        )
 
 
-def _hit_rule(family: CacheFamily[object, object], targets: dict[str, Target]) -> Rule:  # type: ignore[type-var]  # any family
-    declared = targets.get(family.name)
-    wanted = declared.hit_rate if declared and declared.hit_rate is not None else DEFAULT_HIT_RATE
-
+def _family_rule(family: str) -> Rule:
     def missed(window: Slice) -> Part:
-        outcomes = outcomes_by_family(window).get(family.name, {})
+        outcomes = outcomes_by_family(window).get(family, {})
         reads = sum(count for outcome, count in outcomes.items() if outcome in READS)
         return reads - sum(outcomes.get(outcome, 0) for outcome in HITS), reads
 
     return Share(
         "hit_rate",
-        family.name,
-        f"cache family {family.name} misses more than its target allows",
-        1 - wanted,
-        f"hit rate {wanted:g}",
+        family,
+        f"cache family {family} misses more than {1 - DEFAULT_HIT_RATE:.0%} of its reads",
+        1 - DEFAULT_HIT_RATE,
+        f"hit rate {DEFAULT_HIT_RATE:g}",
         missed,
         HIT_PACES,
     )

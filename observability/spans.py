@@ -11,6 +11,7 @@ from random import getrandbits
 import msgspec
 
 from cito.core.telemetry import Event, Record, What
+from cito.observability.metrics import bounded_method
 
 SERVER, CLIENT, CONSUMER, INTERNAL = "server", "client", "consumer", "internal"
 _CONTAINERS = frozenset({What.CACHE, What.LOAD, What.TRACK})
@@ -72,8 +73,9 @@ def spans_of(record: Record) -> list[Span]:
 def _root(record: Record) -> Span:
     attributes: dict[str, str | int] = {"cito.operation": record.operation}
     if record.kind == "http":
-        name = f"{record.method} {record.route}" if record.operation else record.method
-        attributes["http.request.method"] = record.method
+        method = bounded_method(record.method)
+        name = f"{method} {record.route}" if record.operation else method
+        attributes["http.request.method"] = method
         attributes["http.response.status_code"] = record.status
         if record.operation:
             attributes["http.route"] = record.route

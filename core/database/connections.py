@@ -57,7 +57,7 @@ class Pool:
     """
 
     def __init__(self, url: str, *, size: int, acquire_timeout_seconds: float, idle_seconds: float) -> None:
-        self._url = url
+        self.url = url
         self._size = size
         self._timeout = acquire_timeout_seconds
         self._idle_seconds = idle_seconds
@@ -160,7 +160,7 @@ class Pool:
             raise pool_full(query)
         self._opening += 1
         try:
-            connection = await Connection.open(self._url, max(0.05, deadline - monotonic()))
+            connection = await Connection.open(self.url, max(0.05, deadline - monotonic()))
         except BaseException:
             self._opening -= 1
             self._pass_on(None)

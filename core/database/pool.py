@@ -91,6 +91,11 @@ class Database:
         await pool.start()
         return cls(pool, queries, settings.statement_timeout_seconds)
 
+    @property
+    def queries(self) -> Mapping[str, NamedQuery]:
+        """Return all named queries, the core's own among them."""
+        return self._queries
+
     async def close(self) -> None:
         """End all connections."""
         await self.pool.close()

@@ -23,6 +23,7 @@ _MOST_VALUES = 150  # of one datum
 _EMF_MOST_VALUES = 100  # of one metric in a line
 _UNITS = {"s": "Milliseconds", "By": "Bytes", "1": "None"}
 _SHORT = {
+    "cito.cache.outcome": "Cache",
     "cito.operation": "Operation",
     "http.request.method": "Method",
     "http.response.status_code": "Status",
@@ -157,7 +158,7 @@ def _histograms(counted: Slice) -> Iterator[tuple[Instrument, Labels, Histogram]
     for labels, histogram in counted.labelled(REQUESTS).items():
         together.setdefault(str(labels[0]), Histogram()).merge(histogram)
     for operation, histogram in together.items():
-        yield CATALOG[REQUESTS], (operation, "", "", ""), histogram
+        yield CATALOG[REQUESTS], (operation, "", "", "", ""), histogram
 
 
 def _numbers(counted: Slice) -> Iterator[tuple[Instrument, Labels, float]]:

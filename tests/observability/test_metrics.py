@@ -29,7 +29,7 @@ def test_a_record_becomes_requests_queries_cache_reads_and_waits(made: Made) -> 
             )
         )
     done = metrics.cut(100.0)
-    labels = ("get_medication", "/api/get_medication", "GET", 200)
+    labels = ("get_medication", "/api/get_medication", "GET", 200, "")
     assert done.labelled(c.REQUESTS)[labels].count == 3
     assert done.labelled(c.REQUESTS)[labels].total == 36_000_000
     assert done.labelled(c.QUERIES)["find_medication", ""].most == 5_000_000

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+from support import OpenSite, Site
+
+from cito.core.settings import ObservabilitySettings
+from cito.observability import catalog as c
+from cito.observability import plugin
+
+Condition = Callable[[], Awaitable[bool]]
+
+
+async def until(condition: Condition, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in the application
+            await asyncio.sleep(0.05)
+
+
+async def test_performance_has_the_documented_shape_and_counts_requests(site: Site) -> None:
+    before = await asked(site)
+    for _ in range(5):
+        await site.client.get("/api/admin/performance", headers=site.headers("admin"))
+
+    async def counted() -> bool:
+        return (await asked(site))["totalRequests"] >= before["totalRequests"] + 5
+
+    await until(counted)
+    answer = await asked(site)
+    assert {
+        "timeWindow": "5 minutes",
+        "slowRequests": 0,
+        "errorRate": 0,
+    }.items() <= answer.items()
+    assert answer.keys() >= {"avgResponseTime", "p50", "p95", "p99", "memory", "backgroundJobs", "alerts"}
+    assert answer["p50"] <= answer["p95"] <= answer["p99"]
+    assert answer["cache"].keys() >= {"connected", "dbSize", "usedMemory", "hitRate", "families"}
+    assert [state["state"] for state in answer["database"]["poolStats"]][:2] == ["idle", "active"]
+    assert answer["memory"]["rss"] > 10_000_000
+    (row,) = [row for row in answer["operations"] if row["operation"] == "performance"]
+    assert row.keys() >= {"count", "avg", "min", "max", "p50", "p95", "p99", "errorRate", "target", "verdict"}
+    assert "purge_performance_metrics" in [job["name"] for job in answer["backgroundJobs"]]
+
+
+async def asked(site: Site, query: str = "") -> dict[str, object]:
+    answer = await site.client.get(f"/api/admin/performance{query}", headers=site.headers("admin"))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_the_state_of_the_cache_server_is_there(site: Site) -> None:
+    async def connected() -> bool:
+        return bool((await asked(site))["cache"]["connected"])
+
+    await until(connected)
+    assert (await asked(site))["cache"]["usedMemory"] != "0M"
+
+
+@pytest.mark.parametrize("query", ["?window=0", "?window=99999999", "?window=x", "?nonsense=1"])
+async def test_a_wrong_window_is_refused(site: Site, query: str) -> None:
+    answer = await site.client.get(f"/api/admin/performance{query}", headers=site.headers("admin"))
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("role", ["nurse", "doctor", "pharmacist", "clerk", "auditor"])
+@pytest.mark.parametrize("path", ["/api/admin/performance", "/api/admin/performance/live", "/metrics"])
+async def test_only_administrators_may_look(site: Site, role: str, path: str) -> None:
+    assert (await site.client.get(path, headers=site.headers(role))).status_code == 403
+    assert (await site.client.get(path)).status_code == 401
+
+
+async def test_metrics_are_exposed_in_both_formats(site: Site) -> None:
+    headers = site.headers("admin", accept="application/openmetrics-text; version=1.0.0")
+    await site.client.get("/api/admin/performance", headers=site.headers("admin"))
+
+    async def counted() -> bool:
+        text = (await site.client.get("/metrics", headers=headers)).text
+        return 'http_server_request_duration_seconds_count{cito_operation="performance"' in text
+
+    await until(counted)
+    answer = await site.client.get("/metrics", headers=headers)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+    older = await site.client.get("/metrics", headers=site.headers("admin"))
+    assert older.headers["content-type"].startswith("text/plain")
+
+
+async def test_unknown_paths_and_methods_make_one_series_each(site: Site) -> None:
+    for number in range(50):
+        await site.client.get(f"/api/unknown/{number}", headers=site.headers("admin"))
+        await site.client.request(f"BREW{number}", "/api/admin/performance", headers=site.headers("admin"))
+    plugin.watch.tick()
+    text = (await site.client.get("/metrics", headers=site.headers("admin"))).text
+    assert "unknown/" not in text
+    assert "BREW" not in text
+    assert text.count('http_server_request_duration_seconds_count{cito_operation="(unmatched)"') <= 4
+
+
+async def test_the_log_level_changes_for_every_process(site: Site) -> None:
+    log = logging.getLogger("cito")
+    path = "/api/admin/log-level"
+    answer = await site.client.put(path, json={"level": "debug"}, headers=site.headers("admin"))
+    assert (answer.status_code, log.level) == (200, logging.DEBUG)
+    (plugin.watch.node.folder / "level").write_text("warning")  # another process was asked
+    plugin.watch.tick()
+    assert log.level == logging.WARNING
+    refused = await site.client.put(path, json={"level": "chatty"}, headers=site.headers("admin"))
+    assert refused.status_code == 422
+    assert (await site.client.put(path, json={"level": "info"}, headers=site.headers())).status_code == 403
+    await site.client.put(path, json={"level": "info"}, headers=site.headers("admin"))
+
+
+async def test_history_is_written_once_read_back_and_purged(open_site: OpenSite) -> None:
+    async with open_site(plugins=()) as site:
+        history = plugin.watch.leader.history
+        for _ in range(3):
+            await site.client.get("/api/admin/performance", headers=site.headers("admin"))
+        plugin.watch.tick()
+        now = plugin.watch.wall()
+        minutes = plugin.watch.node.minutes()
+        later = now + 70
+        history._written = int(now // 60) - 10
+        history._waiting.clear()
+        history.take(minutes, later)
+        waiting = list(history._waiting)
+        assert waiting
+        await history.write()
+        history._waiting.extend(waiting)
+        await history.write()  # a leader that died after its commit left the same minutes to the next
+        answer = await asked(site, "?window=86400")
+        assert answer["timeWindow"] == "24 hours"
+        written = sum(
+            histogram.count for _, minute in waiting for histogram in minute.labelled(c.REQUESTS).values()
+        )
+        assert answer["totalRequests"] == written >= 3
+
+
+async def test_without_the_plugin_nothing_of_it_is_there(open_site: OpenSite) -> None:
+    settings = ObservabilitySettings(enabled=False)
+    async with open_site(plugins=(), observability=settings) as site:
+        assert site.assembly.registry.request_subscribers == ()
+        for path in ("/metrics", "/api/admin/performance", "/admin/performance"):
+            assert (await site.client.get(path, headers=site.headers("admin"))).status_code == 404
