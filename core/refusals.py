@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from litestar import Router
 
-from cito.core.declarations import RULES_KEY, RouteRules, tag_fields
+from cito.core.declarations import RULES_KEY, RouteRules, tag_fields, tag_shape
 from cito.core.registry import Owned, RefusedError, Registry
 from cito.core.sources import Sources
 
@@ -59,11 +59,6 @@ def refuse_catalogue(registry: Registry, columns: Mapping[str, frozenset[str]]) 
     ]
     if refusals:
         raise RefusedError(refusals)
-
-
-def shape(tag: str) -> str:
-    """Return what identifies a tag template whatever its fields are called: `"patient:{id}"` is `"patient:{}"`."""
-    return _FIELD.sub("{}", tag)
 
 
 def route_operations(registry: Registry) -> Iterator[tuple[str, str, str, Any]]:
@@ -131,7 +126,7 @@ def duplicate_names(registry: Registry, _: Sources) -> Iterator[str]:
 def duplicate_tags(registry: Registry, _: Sources) -> Iterator[str]:
     """Refuse a tag that a family lists twice, or that two rules of one table emit."""
     for owned in registry.cache_families:
-        shapes = [shape(tag) for tag in owned.value.tags]
+        shapes = [tag_shape(tag) for tag in owned.value.tags]
         for repeated in sorted({s for s in shapes if shapes.count(s) > 1}):
             yield f"plugin {owned.plugin}: cache family {owned.value.name}: tag {repeated} twice; list it once"
     emitters: dict[tuple[str, str], str] = {}
@@ -185,7 +180,7 @@ def indexes_serve(registry: Registry, sources: Sources) -> Iterator[str]:
 
 def tags_reach(registry: Registry, _: Sources) -> Iterator[str]:
     """Refuse a family's tag that its key cannot fill, or that no invalidation can reach."""
-    emitted = {shape(tag) for rule in registry.invalidations for tag in rule.value.tags}
+    emitted = {tag_shape(tag) for rule in registry.invalidations for tag in rule.value.tags}
     for owned in registry.cache_families:
         family, where = owned.value, f"plugin {owned.plugin}: cache family {owned.value.name}"
         fields = {field.name for field in msgspec.structs.fields(family.key)}
@@ -193,16 +188,16 @@ def tags_reach(registry: Registry, _: Sources) -> Iterator[str]:
         for tag in family.tags:
             for field in sorted({*tag_fields(tag)} - fields):
                 yield f"{where}: tag {tag}: {family.key.__name__} has no field {field}; correct the template"
-            if shape(tag) not in emitted:
+            if tag_shape(tag) not in emitted:
                 yield f"{where}: tag {tag}: no invalidation emits it, so it would never be stale; add an Invalidation"
 
 
 def tags_used(registry: Registry, _: Sources) -> Iterator[str]:
     """Refuse an invalidation whose tag no family carries."""
-    carried = {shape(tag) for owned in registry.cache_families for tag in owned.value.tags}
+    carried = {tag_shape(tag) for owned in registry.cache_families for tag in owned.value.tags}
     for rule in registry.invalidations:
         for tag in rule.value.tags:
-            if shape(tag) not in carried:
+            if tag_shape(tag) not in carried:
                 yield f"plugin {rule.plugin}: invalidation of {rule.value.table}: no cache family carries {tag}; drop it"
 
 

@@ -77,9 +77,9 @@ class Cache:
         self.names = names
         self.ring = ring
         self._monotonic = clock.monotonic
-        self.plans: dict[str, Plan] = compile_families(families, names, self._monotonic)
-        self.tags = DeclaredTags(plan.family for plan in self.plans.values())
         self.local = LocalTier(local_bytes)
+        self.plans: dict[str, Plan] = compile_families(families, names, self.local, self._monotonic)
+        self.tags = DeclaredTags(plan.family for plan in self.plans.values())
         self.feed: Feed | None = None
         self._resolver = Resolver(
             shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic
@@ -281,6 +281,11 @@ class Cache:
         for entry in ended:
             entry.plan.counts.invalidated += 1
         return ended
+
+    @property
+    def as_of(self) -> float:
+        """Monotonic seconds: what was committed before has been told to this process; minus infinity: unknown."""
+        return self._resolver.fed_as_of
 
     # -- what the feed tells -----------------------------------------------------------------------------
 

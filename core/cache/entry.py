@@ -76,7 +76,7 @@ class Entry(Generic[V]):
         self.vector = b""
         self.loaded_at = self.expires_at = 0.0
         self.valid_until_ms = 0
-        self.coded: dict[str, bytes] = {}
+        self.coded: dict[bytes, Any] = {}
         self.not_modified = False
 
     @property

@@ -25,6 +25,7 @@ from cito.core.declarations import CacheFamily, tag_fields, tag_shape
 
 if TYPE_CHECKING:
     from cito.core.cache.flights import Flight
+    from cito.core.cache.local import LocalTier
 
 CLINIC = "clinic_id"
 _encode_body = msgspec.json.Encoder(decimal_format="string").encode
@@ -57,10 +58,17 @@ class Plan:
         vouched_until: monotonic seconds up to which pushes are known to have told everything; moved by the feed.
     """
 
-    def __init__(self, family: CacheFamily[Any, Any], names: Names, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        family: CacheFamily[Any, Any],
+        names: Names,
+        local: LocalTier,
+        monotonic: Callable[[], float],
+    ) -> None:
         check_key_type(family.name, family.key)
         self.family = family
         self.name = family.name
+        self.local = local
         self.monotonic = monotonic
         self.counts = Counts()
         self.entries: dict[Any, Entry[Any]] = {}
@@ -152,11 +160,14 @@ class Plan:
 
 
 def compile_families(
-    families: Iterable[CacheFamily[Any, Any]], names: Names, monotonic: Callable[[], float]
+    families: Iterable[CacheFamily[Any, Any]],
+    names: Names,
+    local: LocalTier,
+    monotonic: Callable[[], float],
 ) -> dict[str, Plan]:
     """Return the plans of all families by name.
 
     Raises:
         KeyRefused: a key type or a tag that cannot work; names the family and what to change.
     """
-    return {family.name: Plan(family, names, monotonic) for family in families}
+    return {family.name: Plan(family, names, local, monotonic) for family in families}

@@ -162,6 +162,25 @@ class SharedTier:
         """
         await self._run("bump", tag_keys, STAMP_LIFE_MS, *new_stamps(len(tag_keys)))
 
+    async def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
+        """Set stamps and move the heartbeat; returns the one found where it is not the expected ('' = none).
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        stamps = new_stamps(len(tag_keys))
+        keys = [self._names.heartbeat, *tag_keys]
+        found: bytes | None = await self._run("beat", keys, expected, following, STAMP_LIFE_MS, *stamps)
+        return found
+
+    async def heartbeat(self) -> bytes:
+        """Return the heartbeat; empty: there is none.
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        return await self._guarded("GET", self._names.heartbeat) or b""
+
     async def stamps(self, tag_keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
         """Return the heartbeat and the stamps alone.
 

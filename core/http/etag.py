@@ -1,18 +1,33 @@
-"""From a cached entry to an answer: validator, age, 304."""
+"""Answers from cache entries: validators, 304, bodies in the content coding that the client takes.
+
+`ETag` is `"<row version>.<digest of the stamps>"`, the same in every process, so a 304 is decided without a look at
+the body. `If-Match` compares the version alone (`cito.core.http.preconditions`): stamps may change without the row.
+"""
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
+import zstandard
 from litestar import Request, Response
-from litestar.enums import MediaType
+from litestar.types import Receive, Scope, Send
 
-from cito.core.cache.engine import Entry
+from cito.core.cache.entry import Entry
 from cito.core.errors import NotFound
 
 V = TypeVar("V")
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
 NOT_MODIFIED = 304
+CODE_FROM = 1024
+"""Bytes: smaller bodies are sent as they are."""
+_CODINGS = (b"zstd", b"gzip")
+_SUFFIX = {b"": b"", b"zstd": b"-z", b"gzip": b"-g"}
+_REFUSED = re.compile(rb";\s*q=0(\.0*)?\s*$")
+_zstd = zstandard.ZstdCompressor(level=3)
 
 
 async def answer(
@@ -22,10 +37,10 @@ async def answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response[V]:
-    """Return an entry as the answer to a request, or 304 where the caller's own copy is still good.
+    """Return an entry as the answer to a request: its body, or 304 where the client has it already.
 
     Args:
-        request: its `If-None-Match` is compared.
+        request: its `If-None-Match` is compared, its `Accept-Encoding` chooses the coding.
         entry: what the cache found.
         status: of an answer with a body.
         headers: more headers.
@@ -35,21 +50,106 @@ async def answer(
     """
     if entry.absent:
         raise NotFound
-    said = {
-        "etag": entry.etag,
-        "cache-control": "private, no-cache",
-        "age": str(int(entry.age_seconds)),
-        "vary": "Authorization, Accept-Encoding",
-        **(headers or {}),
-    }
-    known = request.headers.get("if-none-match", "")
-    if request.method in ("GET", "HEAD") and _matches(known, entry.etag):
-        return cast("Response[V]", Response(b"", status_code=NOT_MODIFIED, headers=said))
-    # The body is the encoded value: the type says what it means, and OpenAPI reads it from there.
-    return Response(cast("V", entry.body), status_code=status, headers=said, media_type=MediaType.JSON)
+    given = dict(request.scope["headers"])
+    asked = given.get(b"if-none-match") if request.method in ("GET", "HEAD") else None
+    found, raw, body = raw_answer(entry, asked, given.get(b"accept-encoding", b""))
+    if headers:
+        raw = (*raw, *((name.lower().encode(), value.encode()) for name, value in headers.items()))
+    return _Answer(found if found == NOT_MODIFIED else status, raw, body)
 
 
-def _matches(known: str, etag: str) -> bool:
-    """Weak comparison (RFC 9110, 13.1.2)."""
-    tags = (tag.strip().removeprefix("W/") for tag in known.split(","))
-    return known.strip() == "*" or etag in tags
+def raw_answer(
+    entry: Entry[Any], if_none_match: bytes | None, accept_encoding: bytes
+) -> tuple[int, RawHeaders, bytes]:
+    """Return status, headers and body of an entry that is not absent; what is constant is made once per entry.
+
+    Args:
+        entry: the answer.
+        if_none_match: the request's header.
+        accept_encoding: the request's header, possibly empty.
+    """
+    if entry.not_modified or (if_none_match is not None and _matches(if_none_match, entry.etag)):
+        unchanged = entry.coded.get(b"304")
+        if unchanged is None:
+            unchanged = entry.coded[b"304"] = (_validators(entry, b""), b"")
+        return NOT_MODIFIED, (*unchanged[0], (b"age", b"%d" % entry.age_seconds)), b""
+    coding = _coding(accept_encoding) if len(entry.body) >= CODE_FROM else b""
+    made = entry.coded.get(coding)
+    if made is None:
+        made = _code(entry, coding)
+    return 200, (*made[0], (b"age", b"%d" % entry.age_seconds)), made[1]
+
+
+def _matches(if_none_match: bytes, etag: str) -> bool:
+    """Compare weakly (RFC 9110 13.1.2), whatever the coding of the copy that the client has."""
+    own = etag.encode()
+    for given in if_none_match.split(b","):
+        tag = given.strip().removeprefix(b"W/")
+        if tag in (own, b"*") or (tag[-3:-1] in (b"-z", b"-g") and tag[:-3] + b'"' == own):
+            return True
+    return False
+
+
+def _coding(accept_encoding: bytes) -> bytes:
+    """Return the best content coding that the client takes."""
+    if not accept_encoding:
+        return b""
+    offered = [part.strip().lower() for part in accept_encoding.split(b",")]
+    for coding in _CODINGS:
+        for part in offered:
+            if part.partition(b";")[0].strip() == coding and not _REFUSED.search(part):
+                return coding
+    return b""
+
+
+def _code(entry: Entry[Any], coding: bytes) -> tuple[RawHeaders, bytes]:
+    """Make headers and body in one content coding, and keep them with the entry."""
+    body = entry.body
+    if coding == b"zstd":
+        body = _zstd.compress(body)
+    elif coding == b"gzip":
+        body = gzip.compress(body, 6, mtime=0)
+    headers: RawHeaders = (
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *_validators(entry, coding),
+        *(((b"content-encoding", coding),) if coding else ()),
+    )
+    made = entry.coded[coding] = (headers, body)
+    if coding:
+        entry.plan.local.grew(entry, len(body))
+    return made
+
+
+def _validators(entry: Entry[Any], coding: bytes) -> RawHeaders:
+    etag = entry.etag.encode()
+    return (
+        (b"etag", etag[:-1] + _SUFFIX[coding] + b'"' if coding else etag),
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", b"Accept-Encoding, Authorization"),
+    )
+
+
+class _Answer(Response[V]):
+    """A Litestar response whose bytes are ready: nothing is encoded or merged again."""
+
+    def __init__(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        super().__init__(content=body, status_code=status)  # type: ignore[arg-type] # the body is encoded
+        self.ready = (status, headers, body)
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        return _Ready(self.ready)
+
+
+class _Ready:
+    """The ASGI application that sends ready bytes."""
+
+    __slots__ = ("_ready",)
+
+    def __init__(self, ready: tuple[int, RawHeaders, bytes]) -> None:
+        self._ready = ready
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        status, headers, body = self._ready
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,117 @@
+"""The outbox as the relay sees it: one connection that may lead, takes notes, and gives them back if a step fails."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import psycopg
+
+from cito.core.database.sql import read_queries
+
+MOST = 1000
+"""Notes taken in one step."""
+_OPTIONS = (
+    "-c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000 -c application_name=cito_relay"
+)
+
+
+class OutboxError(Exception):
+    """The database is away or refuses; the step did not happen."""
+
+
+class Mark(NamedTuple):
+    """The heartbeat with which stamps were last set. `intact`: the database is on the same timeline as then."""
+
+    epoch: bytes
+    counter: int
+    intact: bool
+
+
+class Outbox:
+    """One relay's connection. Made by `Outbox.open`."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, url: str) -> Outbox:
+        """Connect as the application role.
+
+        Raises:
+            OutboxError: the database is away.
+        """
+        try:
+            return cls(
+                await psycopg.AsyncConnection.connect(
+                    url, cursor_factory=psycopg.AsyncRawCursor, options=_OPTIONS, connect_timeout=5
+                )
+            )
+        except psycopg.Error as error:
+            raise OutboxError(type(error).__name__) from None
+
+    async def close(self) -> None:
+        """Close the connection; leadership and what was taken but not done go back."""
+        await self._connection.close()
+
+    async def lead(self) -> bool:
+        """Become the one relay, if there is no other.
+
+        Raises:
+            OutboxError: the database is away.
+        """
+        row = (await self._run("try_lead"))[0]
+        await self._end(commit=True)
+        return bool(row[0])
+
+    async def mark(self) -> Mark:
+        """Return how far the heartbeat was when stamps were last set.
+
+        Raises:
+            OutboxError: the database is away.
+        """
+        epoch, counter, timeline, now = (await self._run("read_mark"))[0]
+        await self._end(commit=True)
+        return Mark(bytes(epoch), counter, intact=timeline == now)
+
+    async def take(self) -> list[str]:
+        """Take up to `MOST` notes; they are the relay's until `done` or `undo`.
+
+        Raises:
+            OutboxError: the database is away.
+        """
+        return [tag for (tag,) in await self._run("take_stale", MOST)]
+
+    async def done(self, mark: tuple[bytes, int] | None) -> None:
+        """Remove what was taken, for good, and note the heartbeat that went with it.
+
+        Raises:
+            OutboxError: the database is away; the notes come again, which costs misses and nothing else.
+        """
+        if mark is not None:
+            await self._run("write_mark", *mark)
+        await self._end(commit=True)
+
+    async def undo(self) -> None:
+        """Give back what was taken.
+
+        Raises:
+            OutboxError: the database is away.
+        """
+        await self._end(commit=False)
+
+    async def _run(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            cursor = await self._connection.execute(_QUERIES[name].text.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise OutboxError(type(error).__name__) from None
+
+    async def _end(self, *, commit: bool) -> None:
+        try:
+            await (self._connection.commit() if commit else self._connection.rollback())
+        except psycopg.Error as error:
+            raise OutboxError(type(error).__name__) from None
+
+
+_QUERIES = read_queries(files("cito.sql") / "core" / "relay.sql")
