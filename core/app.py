@@ -31,6 +31,7 @@ from cito.core.http.keys import load_keys
 from cito.core.http.problems import PROBLEM_HANDLERS
 from cito.core.http.record import Recorded
 from cito.core.http.tokens import TokenVerifier
+from cito.core.relaying import standby_relay
 
 
 def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> App:
@@ -88,8 +89,11 @@ async def opened(assembly: Assembly, urls: Urls, clock: Clock) -> AsyncIterator[
     async with AsyncExitStack() as stack:
         database = await Database.open(settings.database, urls.app, queries, processes=assembly.processes)
         stack.push_async_callback(database.close)
-        cache = await Cache.open(settings, urls.cache, database, assembly.registry)
+        cache = await Cache.open(settings, urls.cache, database, assembly.registry, clock)
         stack.push_async_callback(cache.close)
+        await stack.enter_async_context(
+            standby_relay(settings, assembly.registry, urls.app, urls.cache, cache)
+        )
         context = Context(settings, assembly.registry, database, cache, clock)
         for enabled in assembly.registry.plugins:
             await stack.enter_async_context(enabled.plugin.lifespan(context))

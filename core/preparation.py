@@ -9,7 +9,7 @@ import psycopg
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cito.core.assembly import Assembly
-from cito.core.database import migrations
+from cito.core.database import invalidation, migrations
 from cito.core.database.indexes import apply_indexes
 from cito.core.database.sql import read_queries
 from cito.core.embedded import Urls
@@ -43,6 +43,10 @@ async def migrate(assembly: Assembly, urls: Urls, say: Say) -> None:
         urls.owner, assembly.migration_sources, announce=lambda name: say(f"migrating {name}")
     )
     refuse_catalogue(assembly.registry, await catalogue(urls.owner))
+    for table in await invalidation.install(
+        urls.owner, [owned.value for owned in assembly.registry.invalidations]
+    ):
+        say(f"invalidation triggers of {table} built")
 
 
 async def planned(assembly: Assembly, urls: Urls) -> list[str]:

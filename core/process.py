@@ -1,4 +1,4 @@
-"""One process of a Cito: `python -m cito.core.process api|worker`, started by the supervisor or by hand."""
+"""One process of a Cito: `python -m cito.core.process api|relay|worker`, started by the supervisor or by hand."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from cito.core.assembly import Assembly, assemble_cito, resolved
 from cito.core.clock import Clock
 from cito.core.jobs.worker import run_worker
 from cito.core.logs import set_up_logs
+from cito.core.relaying import run_relay
 
 _FOLLOW_SECONDS = 0.5
 Role = Callable[[Assembly, Clock], Coroutine[Any, Any, None]]
@@ -51,7 +52,13 @@ async def worker(assembly: Assembly, clock: Clock) -> None:
         await _until_stopped(run_worker(context))
 
 
-ROLES: dict[str, Role] = {"api": api, "worker": worker}
+async def relay(assembly: Assembly, _clock: Clock) -> None:
+    """Carry what the database says is stale to the shared cache."""
+    urls = resolved(assembly.settings)
+    await _until_stopped(run_relay(assembly.settings, assembly.registry, urls.app, urls.cache))
+
+
+ROLES: dict[str, Role] = {"api": api, "relay": relay, "worker": worker}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,13 +12,16 @@ from contextlib import asynccontextmanager
 from cito.core.cache.engine import Cache
 from cito.core.cache.keyring import KeyFile
 from cito.core.cache.keys import Names
-from cito.core.cache.relay import Notes, Relay, lead
-from cito.core.cache.shared import SharedTier
+from cito.core.cache.relay import POLL_SECONDS, Relay
+from cito.core.cache.shared import SharedAway, SharedTier
 from cito.core.database.outbox import MOST, Outbox, OutboxError
 from cito.core.registry import Registry
 from cito.core.settings import Settings
 from cito.core.telemetry import Record
 
+log = logging.getLogger(__name__)
+_CANDIDATE_SECONDS = 0.5
+_AGAIN_SECONDS = 0.2
 _DEADLINE_SECONDS = 0.5
 """The relay waits longer than a request would: nobody waits for it."""
 _SILENT_SECONDS = 1.0
@@ -37,16 +41,35 @@ async def run_relay(settings: Settings, registry: Registry, database_url: str, c
         KeyRingError: no keys, outside development.
     """
     ring = KeyFile(settings.home / "keys" / "cache.json").open(create=settings.environment == "development")
-    names = Names(ring.names)
-    shared = SharedTier(cache_url, names, _DEADLINE_SECONDS)
     subscribers = registry.job_subscribers
 
     def finished(record: Record) -> None:
         for subscriber in subscribers:
             subscriber(record)
 
+    while True:
+        try:
+            outbox = await Outbox.open(database_url)
+            try:
+                names = Names(ring.names, await outbox.deployment())
+                await _lead(outbox, SharedTier(cache_url, names, _DEADLINE_SECONDS), names, finished)
+            finally:
+                await outbox.close()
+        except (SharedAway, OutboxError) as error:
+            log.warning("relay: %s; trying again", type(error).__name__)
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _lead(outbox: Outbox, shared: SharedTier, names: Names, finished: Callable[[Record], None]) -> None:
+    """Wait until there is no other relay, then work until something fails."""
     try:
-        await lead(lambda: Outbox.open(database_url), _maker(shared, names, finished), OutboxError)
+        while not await outbox.lead():  # noqa: ASYNC110 - the event is in another process
+            await asyncio.sleep(_CANDIDATE_SECONDS)
+        relay = Relay(outbox, shared, names, full=MOST, finished=finished, monotonic=time.monotonic)
+        await relay.begin()
+        while True:
+            if not await relay.step():
+                await asyncio.sleep(POLL_SECONDS)
     finally:
         await shared.close()
 
@@ -78,7 +101,3 @@ async def _stand_in(
             and time.monotonic() - silent_since > _SILENT_SECONDS
         ):
             await run_relay(settings, registry, database_url, cache_url)
-
-
-def _maker(shared: SharedTier, names: Names, finished: Callable[[Record], None]) -> Callable[[Notes], Relay]:
-    return lambda notes: Relay(notes, shared, names, full=MOST, finished=finished, monotonic=time.monotonic)

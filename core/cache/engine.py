@@ -44,6 +44,14 @@ log = logging.getLogger(__name__)
 _MOST_FREQUENT = 3
 
 
+class _Nothing(msgspec.Struct, frozen=True):
+    pass
+
+
+class _Deployment(msgspec.Struct, frozen=True):
+    id: str
+
+
 class Source(Readers, Protocol):
     """The database as the cache uses it: it reads, and it tells what a commit made stale."""
 
@@ -106,7 +114,8 @@ class Cache:
         ring = KeyFile(settings.home / "keys" / "cache.json").open(
             create=settings.environment == "development"
         )
-        names = Names(ring.names)
+        (found,) = await database.reader(None).fetch("deployment", _Nothing(), _Deployment)
+        names = Names(ring.names, found.id)
         shared = SharedTier(url, names, settings.cache.deadline_ms / 1000) if settings.cache.enabled else None
         families = [owned.value for owned in registry.cache_families]
         local_bytes = settings.cache.local_bytes

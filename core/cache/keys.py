@@ -2,8 +2,8 @@
 
 A key struct is encoded as a MessagePack array (self-delimiting, so injective for one struct type), put behind the
 family's name, version and clinic, each with its length, and hashed with a secret key. Tag names are hashed too.
-All names of one deployment share one hash tag, derived from the secret: two deployments on one server never meet,
-and a cluster can come later by giving each shard a hash tag of its own.
+All names of one deployment share one hash tag, derived from the secret and the database: two deployments on one
+server never meet, nor do a database and its copy, and a cluster can come later by giving each shard a hash tag of its own.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class Names:
 
     Args:
         secret: 32 bytes, the same in every process of a deployment.
+        database: identifies the database whose values these are.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-        deployment = blake2b(b"deployment", key=secret, digest_size=4).hexdigest()
+    def __init__(self, secret: bytes, database: str) -> None:
+        self._secret = blake2b(database.encode(), key=secret, person=b"database").digest()
+        deployment = blake2b(b"deployment", key=self._secret, digest_size=5).hexdigest()
         self.prefix = f"cito{{{deployment}}}:".encode()
         self.stamp_prefix = self.prefix + b"s:"
         self.heartbeat = self.stamp_prefix + b"h"

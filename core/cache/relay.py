@@ -11,10 +11,9 @@ left there tells of a shared tier that lost writes (failover, flush): then a new
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -29,8 +28,6 @@ from cito.core.telemetry import Record, What
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.015
 BEAT_SECONDS = 0.05
-_CANDIDATE_SECONDS = 0.5
-_AGAIN_SECONDS = 0.2
 
 
 class Mark(Protocol):
@@ -47,10 +44,6 @@ class Mark(Protocol):
 class Notes(Protocol):
     """The outbox; see `cito.core.database.outbox`."""
 
-    async def lead(self) -> bool:
-        """Become the one relay, if there is no other."""
-        ...
-
     async def mark(self) -> Mark:
         """Return how far the heartbeat was when stamps were last set."""
         ...
@@ -65,10 +58,6 @@ class Notes(Protocol):
 
     async def undo(self) -> None:
         """Give back what was taken."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connection."""
         ...
 
 
@@ -101,7 +90,7 @@ class Relay:
     """One leader's work.
 
     Args:
-        notes: the outbox; leads already.
+        notes: the outbox, of a connection that leads.
         stamps: the shared tier.
         names: names of tags.
         full: how many notes make a full batch.
@@ -210,31 +199,3 @@ class Relay:
 
 def _heartbeat(epoch: bytes, counter: int) -> bytes:
     return epoch + b"%d" % counter
-
-
-async def lead(
-    open_notes: Callable[[], Awaitable[Notes]], make_relay: Callable[[Notes], Relay], away: type[Exception]
-) -> None:
-    """Be a candidate, and the leader when there is no other, until cancelled.
-
-    Args:
-        open_notes: connects to the outbox.
-        make_relay: the relay over an outbox that leads.
-        away: what the outbox raises when the database is away.
-    """
-    while True:
-        try:
-            notes = await open_notes()
-            try:
-                while not await notes.lead():  # noqa: ASYNC110 - the event is in another process
-                    await asyncio.sleep(_CANDIDATE_SECONDS)
-                relay = make_relay(notes)
-                await relay.begin()
-                while True:
-                    if not await relay.step():
-                        await asyncio.sleep(POLL_SECONDS)
-            finally:
-                await notes.close()
-        except (SharedAway, away) as error:
-            log.warning("relay: %s; trying again", type(error).__name__)
-        await asyncio.sleep(_AGAIN_SECONDS)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
-
 from cito.core.cache.entry import Entry
 from cito.core.cache.fill import Filler
 from cito.core.cache.flights import Flight
@@ -16,7 +14,7 @@ from cito.core.errors import Unavailable
 
 def is_away(error: Exception) -> bool:
     """Whether an error says that the database cannot be reached, rather than that it refused."""
-    return isinstance(error, Unavailable | OSError | TimeoutError | psycopg.OperationalError)
+    return isinstance(error, Unavailable | OSError)
 
 
 async def last_known(flight: Flight, shared: Shared | None, filler: Filler, now: float) -> Entry[Any] | None:

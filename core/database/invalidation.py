@@ -110,9 +110,9 @@ def function_body(table: Table, rules: Sequence[Invalidation]) -> str:
     Raises:
         InvalidationError: a column that does not exist, or whose text form depends on settings.
     """
-    inserted = [_note(table, rule.tags, "select * from new_rows") for rule in rules]
-    deleted = [_note(table, rule.tags, "select * from old_rows") for rule in rules]
-    updated = [_note(table, rule.tags, _changed(table, rule)) for rule in rules]
+    inserted = [_note(table, rule.tags, "select * from new_rows", "new_rows") for rule in rules]
+    deleted = [_note(table, rule.tags, "select * from old_rows", "old_rows") for rule in rules]
+    updated = [_note(table, rule.tags, _changed(table, rule), "new_rows") for rule in rules]
     coarse = sorted({_literal(tag_shape(tag)) for rule in rules for tag in rule.tags})
     return "\n".join(
         [
@@ -132,11 +132,11 @@ def function_body(table: Table, rules: Sequence[Invalidation]) -> str:
     )
 
 
-def _note(table: Table, tags: Sequence[str], rows: str) -> str:
-    """Return the statements that note the tags of some rows, old and new ones alike."""
+def _note(table: Table, tags: Sequence[str], rows: str, touched: str) -> str:
+    """Return the statements that note the tags of some rows, of the rows that a statement touched."""
     each = "\n      union ".join(f"select {_tag(table, tag)} from ({rows}) as r" for tag in tags)
     many = "\n".join(_note_many(table, tag, rows) for tag in tags)
-    return f"""    if (select count(*) from (select from ({rows}) as r limit {MANY + 1}) as few) <= {MANY} then
+    return f"""    if (select count(*) from (select from {touched} limit {MANY + 1}) as few) <= {MANY} then
       insert into cito.outbox (tag)
       select tag from (
       {each}
@@ -166,7 +166,7 @@ def _note_many(table: Table, tag: str, rows: str) -> str:
 def _changed(table: Table, rule: Invalidation) -> str:
     """Return the rows, old and new, of an update that changed a column that matters.
 
-    Old and new rows are joined by primary key and compared as stored (`*<>`): 1.0 and 1.00 differ. Where the
+    Old and new rows are joined by primary key and compared as stored: 1.0 and 1.00 differ. Where the
     table has no primary key, every row counts as changed.
     """
     used = sorted({field for tag in rule.tags for field in tag_fields(tag)})
@@ -180,12 +180,13 @@ def _changed(table: Table, rule: Invalidation) -> str:
     old = ", ".join(f"o.{column}" for column in watched)
     new = ", ".join(f"n.{column}" for column in watched)
     first = _identifier(table.key[0])
-    lost = f"o.{first} is null or n.{first} is null or row({old}) *<> row({new})"
+    lost = f"o.{first} is null or n.{first} is null or record_image_ne(row({old}), row({new}))"
     shown = [_identifier(column) for column in used] or [first]
-    olds = ", ".join(f"o.{column}" for column in shown)
-    news = ", ".join(f"n.{column}" for column in shown)
-    joined = f"from old_rows as o full join new_rows as n on {on} where {lost}"
-    return f"select {olds} {joined} union all select {news} {joined}"
+    both = ", ".join(f"({', '.join(f'{side}.{column}' for column in shown)})" for side in "on")
+    return (
+        f"select v.* from old_rows as o full join new_rows as n on {on} "
+        f"cross join lateral (values {both}) as v ({', '.join(shown)}) where {lost}"
+    )
 
 
 def _tag(table: Table, tag: str) -> str:

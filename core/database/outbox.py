@@ -64,6 +64,16 @@ class Outbox:
         await self._end(commit=True)
         return bool(row[0])
 
+    async def deployment(self) -> str:
+        """Return which database of which server this is.
+
+        Raises:
+            OutboxError: the database is away.
+        """
+        row = (await self._run("relay_deployment"))[0]
+        await self._end(commit=True)
+        return str(row[0])
+
     async def mark(self) -> Mark:
         """Return how far the heartbeat was when stamps were last set.
 

@@ -25,7 +25,7 @@ group by c.oid, c.relname
 select
     substr(p.proname, length('stale_') + 1)::text,
     p.prosrc,
-    coalesce(array_agg(t.tgname::text || t.tgenabled) filter (where t.oid is not null), '{}')
+    coalesce(array_agg(t.tgname::text || t.tgenabled::text) filter (where t.oid is not null), '{}')
 from pg_proc p
 join pg_namespace n on n.oid = p.pronamespace
 left join pg_trigger t on t.tgfoid = p.oid

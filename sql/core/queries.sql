@@ -38,6 +38,11 @@ commit
 -- returns: rows
 rollback
 
+-- name: deployment()
+-- Which database of which server this is: a copy or a restored backup shares no cache with the original.
+-- returns: one
+select current_database() || ':' || system_identifier as id from pg_control_system()
+
 -- name: applied_migration_ids()
 -- What was applied, for readiness.
 -- returns: many

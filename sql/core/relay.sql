@@ -5,6 +5,11 @@
 -- returns: one
 select pg_try_advisory_lock(7240572)
 
+-- name: relay_deployment()
+-- The same as the application's `deployment`.
+-- returns: one
+select current_database() || ':' || system_identifier from pg_control_system()
+
 -- name: take_stale(most)
 -- What became stale, taken out of the outbox; it is back if this transaction fails. Only what is committed is seen,
 -- and nothing is skipped: a row that somebody else holds is waited for, and the heartbeat waits with it.

@@ -1,0 +1,52 @@
+"""The cache on real servers: tiers, outcomes, freshness after every kind of write."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from shelf import Shelf
+
+
+async def until(check: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110 - the event is in another process
+            await asyncio.sleep(0.005)
+
+
+async def test_miss_then_local_then_shared(shelf: Shelf) -> None:
+    async with shelf.process() as one, shelf.process() as two:
+        first = await one.get()
+        assert (first.outcome, first.value.name, first.version) == ("miss", "one", 1)
+        assert (await one.get()).outcome == "shared"  # the stamps were new, and their making was pushed
+        assert (await one.get()).outcome == "local"
+        second = await two.get()
+        assert second.outcome == "shared"
+        assert (second.body, second.etag) == (first.body, first.etag)
+        assert one.loader.loads + two.loader.loads == 1
+
+
+async def test_a_writer_reads_its_own_write_and_others_soon(shelf: Shelf) -> None:
+    async with shelf.process() as one, shelf.process() as two:
+        assert await one.name() == await two.name() == "one"
+        await one.rename("uno")
+        assert await one.name() == "uno"
+
+        async def seen() -> bool:
+            return await two.name() == "uno"
+
+        await until(seen)
+
+
+async def test_a_write_by_psql_is_seen(shelf: Shelf) -> None:
+    async with shelf.process() as one:
+        assert await one.name() == "one"
+        shelf.psql("update items set name = 'raw' where id = 1")
+        began = time.monotonic()
+
+        async def seen() -> bool:
+            return await one.name() == "raw"
+
+        await until(seen)
+        assert time.monotonic() - began < 1
