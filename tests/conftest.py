@@ -13,7 +13,7 @@ import httpx
 import psycopg
 import pytest
 from psycopg import sql
-from support import OpenSite, Site, alive, cloned
+from support import OpenSite, Site, alive, cloned, relayed
 
 from cito.core.app import create_app
 from cito.core.assembly import Assembly, assemble
@@ -90,6 +90,7 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
             app = create_app(assembly, own, clock)
             transport = httpx.ASGITransport(app)
             async with (
+                relayed(assembly, own),
                 alive(app),
                 httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client,
             ):

@@ -17,6 +17,7 @@ from psycopg import sql
 from cito.core.assembly import Assembly
 from cito.core.embedded import Urls
 from cito.core.http.tokens import mint
+from cito.core.relaying import run_relay
 
 CLINIC = UUID("01900000-0000-7000-8000-000000000001")
 OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
@@ -52,6 +53,17 @@ def cloned(urls: Urls, template: str) -> Iterator[Urls]:
     finally:
         with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@asynccontextmanager
+async def relayed(assembly: Assembly, urls: Urls) -> AsyncIterator[None]:
+    """Run a site's relay around a block: without one, every read goes to the database."""
+    task = asyncio.create_task(run_relay(assembly.settings, assembly.registry, urls.app, urls.cache))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
