@@ -77,6 +77,13 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     jwks_file: Path | None = None
 
 
+class AuditSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How accesses are written down. `key` seals the rows (64 hex digits); development makes its own."""
+
+    key: str | None = None
+    sync_ms: float = 5.0  # a power cut loses at most what was written within it
+
+
 class ObservabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is watched and where it is sent."""
 
@@ -121,6 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache: CacheSettings = CacheSettings()
     http: HttpSettings = HttpSettings()
     auth: AuthSettings = AuthSettings()
+    audit: AuditSettings = AuditSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     jobs: JobsSettings = JobsSettings()
     compute: ComputeSettings = ComputeSettings()

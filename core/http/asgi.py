@@ -15,6 +15,7 @@ App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 RECORD = "cito.record"  # telemetry.Record
 HEADERS = "cito.headers"  # dict[bytes, bytes]
 CALLER = "cito.caller"  # Caller, once the token held
+ACCESS = "cito.access"  # http.audit.Access, once the route is known
 
 
 def is_api_path(path: str) -> bool:

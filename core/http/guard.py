@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from cito.core.caller import Caller
 from cito.core.declarations import RULES_KEY, RouteRules
 from cito.core.errors import FieldError, Forbidden, Invalid, Unauthenticated, UnsupportedMedia
-from cito.core.http.asgi import CALLER, HEADERS, App, Receive, Scope, Send
+from cito.core.http.asgi import ACCESS, CALLER, HEADERS, App, Receive, Scope, Send
+from cito.core.http.audit import Access
 from cito.core.http.parameters import refuse_unknown_parameters
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class RouteGuard:
         handler = scope["route_handler"]
         rules = handler.opt.get(RULES_KEY)
         if rules is not None:
+            scope[ACCESS] = Access(rules, scope)
             authorize(rules, scope.get(CALLER), self._scopes)
             refuse_clinic_headers(scope)
             refuse_unknown_parameters(scope, handler)

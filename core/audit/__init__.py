@@ -1,0 +1,1 @@
+"""Who looked at what: journals in the kernel before the answer leaves, then chained rows in PostgreSQL."""

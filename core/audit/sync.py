@@ -1,0 +1,81 @@
+"""Forces journals to the disk a few milliseconds after they were written, whether or not PostgreSQL is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from cito.core.audit.segment import FIRST, SUFFIX, Segment
+
+
+class Syncer:
+    """Syncs the journals of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[Path, tuple[Segment, int]] = {}
+        self._changed_ns = 0
+
+    def sync_once(self) -> int:
+        """Sync what was written since the last time; returns how many journals that were."""
+        changed_ns = self._folder.stat().st_mtime_ns
+        if changed_ns != self._changed_ns:
+            self._changed_ns = changed_ns
+            self._look()
+        synced = 0
+        for path, (segment, before) in self._seen.items():
+            end = segment.end_behind(before)
+            if end != before:
+                segment.sync()
+                self._seen[path] = (segment, end)
+                synced += 1
+        return synced
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for segment, _ in self._seen.values():
+            segment.close()
+        self._seen.clear()
+
+    def _look(self) -> None:
+        there = set(self._folder.glob(f"*{SUFFIX}"))
+        for path in self._seen.keys() - there:
+            self._seen.pop(path)[0].close()
+        new = {path: (segment, FIRST) for path, segment in open_journals(self._folder, self._seen)}
+        self._seen.update(new)
+
+
+def open_journals(folder: Path, known: Container[Path] = ()) -> Iterator[tuple[Path, Segment]]:
+    """Open each journal that is not known yet; one that is gone in the meantime is none."""
+    for path in folder.glob(f"*{SUFFIX}"):
+        if path not in known:
+            with contextlib.suppress(OSError, ValueError):
+                yield path, Segment.open(path)
+
+
+async def sync_forever(folder: Path, seconds: float) -> None:
+    """Sync every few milliseconds until cancelled."""
+    syncer = Syncer(folder)
+    try:
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(syncer.sync_once)
+    finally:
+        syncer.close()
+
+
+async def wait_until_shipped(folder: Path, seconds: float) -> bool:
+    """Wait until what all processes of this node have written so far is in PostgreSQL. False: it took too long."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    targets = [(segment, segment.end_behind(FIRST)) for _, segment in open_journals(folder)]
+    try:
+        while any(segment.shipped < end for segment, end in targets):
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+    finally:
+        for segment, _ in targets:
+            segment.close()
+    return True
