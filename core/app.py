@@ -1,7 +1,7 @@
 """The composition root: an assembly and its URLs become one ASGI application.
 
-The way of a request: `Recorded` (record, ids, times) -> `Authenticated` (who) -> Litestar's routing ->
-`RouteGuard` (may they) -> the plugin's route. Everything a process has is opened in `opened` and closed in reverse.
+The way of a request: `Recorded` (record, ids, times) -> `Authenticated` (who) -> `Audited` (written down before it
+is shown) -> Litestar's routing -> `RouteGuard` (may they) -> the plugin's route. Everything a process has is opened in `opened` and closed in reverse.
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ from cito.core.database.pool import Database
 from cito.core.embedded import Urls
 from cito.core.health import health, ready
 from cito.core.http.asgi import App
-from cito.core.http.auth import Authenticated, provide_caller
+from cito.core.http.auth import provide_caller
 from cito.core.http.documentation import openapi_config, script
 from cito.core.http.guard import RouteGuard
-from cito.core.http.keys import load_keys
+from cito.core.http.layers import Layers
 from cito.core.http.problems import PROBLEM_HANDLERS
-from cito.core.http.record import Recorded
-from cito.core.http.tokens import TokenVerifier
 from cito.core.relaying import standby_relay
 
 
@@ -44,11 +42,12 @@ def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> Ap
     """
     settings, registry = assembly.settings, assembly.registry
     clock = clock or Clock()
+    layers = Layers(settings, registry, urls.app)
     held: dict[str, Context] = {}
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
-        async with opened(assembly, urls, clock) as context:
+        async with opened(assembly, urls, clock) as context, layers.running(context):
             held["context"] = context
             yield
 
@@ -77,8 +76,7 @@ def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> Ap
         logging_config=None,
         debug=False,
     )
-    verified = Authenticated(litestar, TokenVerifier(settings.auth, load_keys(settings)))
-    return Recorded(verified, registry.request_subscribers, settings.observability.sample_ratio)
+    return layers.around(litestar)
 
 
 @asynccontextmanager

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from importlib.resources import files
 
 import msgspec
+from litestar.types import ControllerRouterHandler
 
 from cito.core.context import Context
 from cito.core.database.migrations import read_migrations
 from cito.core.database.query import Query
 from cito.core.declarations import Grant, HealthCheck
 from cito.core.hookspecs import Plugin, hookimpl
+from cito.core.http.audit_search import search_audit_events
+from cito.core.http.revocation import revoke
 
 
 class NoParams(msgspec.Struct, frozen=True):
@@ -41,6 +44,11 @@ class Core(Plugin):
             Grant(scope="metrics:read", roles=("admin",)),
             Grant(scope="audit:read", roles=("auditor",)),
         )
+
+    @hookimpl
+    def register_routes(self) -> Iterable[ControllerRouterHandler]:
+        """Return the search of the audit, and the revocation of tokens."""
+        return (search_audit_events, revoke)
 
     @hookimpl
     def register_health_checks(self) -> Iterable[HealthCheck]:

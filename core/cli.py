@@ -20,7 +20,7 @@ import typer
 
 from cito.core.assembly import Assembly, assemble_cito, servers
 from cito.core.clock import Clock
-from cito.core.commands import output
+from cito.core.commands import audit, keys, output
 from cito.core.commands import plugins as listing
 from cito.core.commands import serve as serving
 from cito.core.commands.bench import run_benchmark
@@ -46,6 +46,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 _config: dict[str, Path | None] = {"path": None}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

@@ -1,4 +1,4 @@
-"""One process of a Cito: `python -m cito.core.process api|relay|worker`, started by the supervisor or by hand."""
+"""One process of a Cito: `python -m cito.core.process api|audit|relay|worker`, started by the supervisor or by hand."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from granian.server.embed import Server
 
 from cito.core.app import create_app, opened
 from cito.core.assembly import Assembly, assemble_cito, resolved
+from cito.core.audit.keys import audit_key
+from cito.core.audit.ship import Shipper
 from cito.core.clock import Clock
 from cito.core.jobs.worker import run_worker
 from cito.core.logs import set_up_logs
@@ -58,7 +60,14 @@ async def relay(assembly: Assembly, _clock: Clock) -> None:
     await _until_stopped(run_relay(assembly.settings, assembly.registry, urls.app, urls.cache))
 
 
-ROLES: dict[str, Role] = {"api": api, "relay": relay, "worker": worker}
+async def audit(assembly: Assembly, _: Clock) -> None:
+    """Carry the journals of this node's processes to PostgreSQL."""
+    settings = assembly.settings
+    shipper = Shipper(settings.home / "audit", resolved(settings).app, audit_key(settings))
+    await _until_stopped(shipper.run(settings.audit.sync_ms / 1_000))
+
+
+ROLES: dict[str, Role] = {"api": api, "audit": audit, "relay": relay, "worker": worker}
 
 
 def main() -> None:

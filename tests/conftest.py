@@ -84,7 +84,7 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
         *, plugins: tuple[str, ...] | None = None, clock: Clock | None = None, **settings: Any
     ) -> AsyncIterator[Site]:
         names = installed() if plugins is None else plugins
-        assembly = assemble(Settings(home=home, plugins=tuple(names), **settings))
+        assembly = assemble(Settings(**{"home": home, "plugins": tuple(names), **settings}))
         template = await asyncio.to_thread(templates, assembly)
         with cloned(urls, template) as own:
             app = create_app(assembly, own, clock)

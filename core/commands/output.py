@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -38,6 +39,12 @@ def fail(lines: Iterable[str], code: int) -> NoReturn:
     for line in lines:
         errors.print(line, style="red", highlight=False, soft_wrap=True, markup=False)
     raise typer.Exit(code)
+
+
+def config_path(context: typer.Context) -> Path | None:
+    """Return the file that `--config` names, for commands in modules of their own."""
+    path = context.find_root().params.get("config")
+    return path if isinstance(path, Path) else None
 
 
 def _cell(value: object) -> str:

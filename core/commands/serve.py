@@ -72,6 +72,7 @@ def _parts(settings: Settings, config: Path | None, clock: datetime | None) -> l
     apis = ["api", *(f"api-{number}" for number in range(2, settings.server.workers + 1))]
     return [
         Part("relay", [*program, "relay", *common], stop_seconds=5),
+        Part("audit", [*program, "audit", *common], stop_seconds=5),
         Part("worker", [*program, "worker", *common], stop_seconds=10),
         *(
             Part(name, [*program, "api", *common], stop_seconds=settings.server.drain_seconds + 5)

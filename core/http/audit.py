@@ -101,8 +101,6 @@ class Audited:
         direct: stores an entry in PostgreSQL at once; for writes, while the journal's disk is full.
     """
 
-    __slots__ = ("_app", "_direct", "_journal")
-
     def __init__(self, app: App, journal: Journal, direct: Callable[[Entry], Awaitable[None]]) -> None:
         self._app = app
         self._journal = journal

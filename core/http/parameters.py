@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 _SHOWN_BYTES = 64  # a longer name is the client's text, not a name
 # name -> may be repeated, by handler; filled at a handler's first request with a query.
 _known: dict[int, dict[bytes, bool]] = {}
+
+
+def public_name(scope: Scope, python_name: str) -> str:
+    """Return what the client calls a parameter that the code calls `python_name`."""
+    for model in _models_of(scope["litestar_app"], scope["route_handler"]):
+        for parameter in (*model.expected_query_params, *model.expected_header_params):
+            if parameter.field_name == python_name:
+                return str(parameter.field_alias)
+    return python_name
 
 
 def refuse_unknown_parameters(scope: Scope, handler: BaseRouteHandler) -> None:
@@ -47,11 +57,16 @@ def refuse_unknown_parameters(scope: Scope, handler: BaseRouteHandler) -> None:
 
 def _parameters_of(litestar_app: Any, handler: BaseRouteHandler) -> dict[bytes, bool]:
     """Return the query parameters that a handler and its dependencies take."""
+    return {
+        parameter.field_alias.encode(): parameter.is_sequence
+        for model in _models_of(litestar_app, handler)
+        for parameter in model.expected_query_params
+    }
+
+
+def _models_of(litestar_app: Any, handler: BaseRouteHandler) -> Iterator[Any]:
+    """Yield Litestar's own description of what a handler takes, for each of its paths."""
     for route in litestar_app.routes:
         for found, model in getattr(route, "route_handler_map", {}).values():
             if found is handler:
-                return {
-                    parameter.field_alias.encode(): parameter.is_sequence
-                    for parameter in model.expected_query_params
-                }
-    return {}
+                yield model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Request, Response
@@ -16,7 +16,8 @@ from litestar.types import ExceptionHandlersMap
 
 from cito.core import errors
 from cito.core.errors import FieldError, Problem
-from cito.core.http.asgi import Send
+from cito.core.http.asgi import Scope, Send
+from cito.core.http.parameters import public_name
 from cito.core.http.validation import field_error, invalid_request
 from cito.core.telemetry import current_record
 
@@ -85,12 +86,12 @@ async def send_problem(send: Send, problem: Problem) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def as_problem(error: Exception) -> Problem:
+def as_problem(error: Exception, scope: Scope | None = None) -> Problem:
     """Return the problem that an exception stands for; a bug is logged, without its values, and becomes a 500."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, ValidationException):
-        return invalid_request(_litestar_errors(error))
+        return invalid_request(_litestar_errors(error, scope))
     if isinstance(error, msgspec.ValidationError):
         return invalid_request((field_error(str(error)),))
     if isinstance(error, HTTPException):
@@ -117,12 +118,14 @@ def _from_status(error: HTTPException) -> Problem:
     return _BY_STATUS.get(error.status_code, Problem)()
 
 
-def _litestar_errors(error: ValidationException) -> tuple[FieldError, ...]:
+def _litestar_errors(error: ValidationException, scope: Scope | None) -> tuple[FieldError, ...]:
     """Return the broken rules of a request that did not fit its handler's signature."""
     found = error.extra if isinstance(error.extra, list) else []
     broken = []
     for item in found:
         key = str(item.get("key", "")).removeprefix("data.")
+        if scope is not None and item.get("source") != "body":
+            key = public_name(scope, key)
         broken.append(field_error(str(item.get("message", "invalid")), "" if key == "data" else key))
     return tuple(broken)
 
@@ -141,7 +144,7 @@ def _log_bug(error: Exception) -> None:
 
 def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for every exception."""
-    problem = as_problem(error)
+    problem = as_problem(error, cast("Scope", request.scope))
     headers = problem_headers(problem)
     if isinstance(problem, errors.MethodNotAllowed):
         headers["allow"] = ", ".join(_allowed_methods(request))

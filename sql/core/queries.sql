@@ -85,3 +85,63 @@ where name = :name
 select name, last_run, duration_ms, next_run, failures, last_error
 from cito.jobs
 order by name
+
+-- name: search_audit(patient_id, actor, action, outcome, resource, request_id, since, until, offset, limit)
+-- Audit events, newest first; each filter that is null is none. PostgreSQL plans it anew for each set of filters.
+-- target: 100 ms
+-- returns: many
+select
+    id, occurred_at, actor, role, clinic_id, action, outcome, resource, resource_id, patient_id, request_id, trace_id,
+    purpose
+from cito.audit_event
+where
+    action not in ('chain.opened', 'chain.closed')
+    and (:patient_id::uuid is null or patient_id = :patient_id::uuid)
+    and (:actor::text is null or actor = :actor::text)
+    and (:action::text is null or action = :action::text)
+    and (:outcome::text is null or outcome = :outcome::text)
+    and (:resource::text is null or resource = :resource::text)
+    and (:request_id::text is null or request_id = :request_id::text)
+    and (:since::timestamptz is null or occurred_at >= :since::timestamptz)
+    and (:until::timestamptz is null or occurred_at < :until::timestamptz)
+order by occurred_at desc, chain, sequence desc, ordinal
+limit :limit::int
+offset :offset::int
+
+-- name: count_audit(patient_id, actor, action, outcome, resource, request_id, since, until, cap)
+-- How many events a search finds, counted up to a cap.
+-- target: 100 ms
+-- returns: one
+select count(*) as total
+from (
+    select
+    from cito.audit_event
+    where
+        action not in ('chain.opened', 'chain.closed')
+        and (:patient_id::uuid is null or patient_id = :patient_id::uuid)
+        and (:actor::text is null or actor = :actor::text)
+        and (:action::text is null or action = :action::text)
+        and (:outcome::text is null or outcome = :outcome::text)
+        and (:resource::text is null or resource = :resource::text)
+        and (:request_id::text is null or request_id = :request_id::text)
+        and (:since::timestamptz is null or occurred_at >= :since::timestamptz)
+        and (:until::timestamptz is null or occurred_at < :until::timestamptz)
+    limit :cap::int
+) as found
+
+-- name: revoked_tokens()
+-- The tokens that no longer hold although they have not expired.
+-- target: 5 ms
+-- returns: many
+select token_id
+from cito.revoked_token
+where forget_at > clock_timestamp()
+
+-- name: revoke_token(token_id, days)
+-- Makes a token useless; remembered for longer than any token lives.
+-- target: 5 ms
+-- returns: rows
+insert into cito.revoked_token as already (token_id, forget_at)
+values (:token_id, clock_timestamp() + make_interval(days => :days::int))
+on conflict (token_id) do update
+set forget_at = greatest(already.forget_at, excluded.forget_at)

@@ -11,13 +11,17 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
-from litestar import Litestar, get, post
+from litestar import Litestar, Request, Response, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
+from cito.core.audit.entry import Entry, decode_entry
+from cito.core.audit.journal import Journal
+from cito.core.audit.segment import FIRST, SUFFIX, Segment
 from cito.core.caller import Caller
 from cito.core.declarations import rules
 from cito.core.errors import Conflict
+from cito.core.http.audit import Audited, concerns
 from cito.core.http.auth import Authenticated, provide_caller
 from cito.core.http.guard import RouteGuard
 from cito.core.http.keys import load_keys
@@ -43,7 +47,10 @@ class NewThing(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 @get("/api/things/{thing_id:uuid}", operation_id="get_thing", opt=rules("things:read", queries=1))
 async def get_thing(
-    thing_id: FromPath[UUID], caller: NamedDependency[Caller], page: Annotated[int, QueryParameter(ge=1)] = 1
+    *,
+    thing_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    page: Annotated[int, QueryParameter(ge=1)] = 1,
 ) -> dict[str, Any]:
     record = current_record.get()
     assert record is not None
@@ -59,6 +66,29 @@ async def create_thing(data: JSONBody[NewThing]) -> NewThing:
     if data.name == "bug":
         raise RuntimeError("secret value 4711")
     return data
+
+
+@get(
+    "/api/patients/{patient_id:uuid}/things", operation_id="list_things", opt=rules("things:read", queries=1)
+)
+async def list_things(patient_id: FromPath[UUID], seen: FromQuery[int] = 0) -> Response[bytes]:
+    return Response(b"" if seen else b"[]", status_code=304 if seen else 200)
+
+
+@get("/api/things", operation_id="search_things", opt=rules("things:read", queries=1))
+async def search_things(request: Request[Any, Any, Any], hits: FromQuery[int] = 0) -> list[str]:
+    concerns(request, [UUID(int=number) for number in range(hits)])
+    return []
+
+
+@post("/api/things/{thing_id:uuid}/approval", operation_id="override", opt=rules("things:write", queries=1))
+async def override(request: Request[Any, Any, Any], thing_id: FromPath[UUID]) -> None:
+    concerns(request, (UUID(int=7),), action="override")
+
+
+@get("/api/formulary", operation_id="formulary", opt=rules("things:read", queries=1, patient_data=False))
+async def formulary() -> list[str]:
+    return []
 
 
 @get("/api/bare", operation_id="bare")
@@ -81,7 +111,18 @@ class Site:
     settings: Settings
     verifier: TokenVerifier
     app: Any
+    journal: Journal
+    direct: list[Entry] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[Entry]:
+        """What the journals hold, markers left out."""
+        segments = [Segment.open(path) for path in (self.settings.home / "audit").glob(f"*{SUFFIX}")]
+        entries = [decode_entry(payload) for segment in segments for payload, _ in segment.read(FIRST)]
+        for segment in segments:
+            segment.close()
+        return [entry for entry in entries if entry.actor != "cito"]
 
     def headers(self, role: str = "nurse", clinic: UUID | None = CLINIC, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {mint(self.settings, role, clinic)}", **more}
@@ -97,8 +138,13 @@ def layered(settings: Settings, routes: list[Any], *, sample_ratio: float = 0.0)
         request_max_body_size=1_000,
         openapi_config=None,
     )
-    site = Site(settings, verifier, None)
-    site.app = Recorded(Authenticated(litestar, verifier), (site.records.append,), sample_ratio)
+    site = Site(settings, verifier, None, Journal(settings.home / "audit"))
+
+    async def direct(entry: Entry) -> None:
+        site.direct.append(entry)
+
+    audited = Audited(litestar, site.journal, direct)
+    site.app = Recorded(Authenticated(audited, verifier), (site.records.append,), sample_ratio)
     return site
 
 
@@ -109,7 +155,20 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def site(settings: Settings) -> Site:
-    return layered(settings, [get_thing, create_thing, bare, health, metrics])
+    return layered(
+        settings,
+        [
+            get_thing,
+            create_thing,
+            list_things,
+            search_things,
+            override,
+            formulary,
+            bare,
+            health,
+            metrics,
+        ],
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,145 @@
+"""`GET /api/admin/audit`: who looked at what, for auditors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from cito.core.audit.sync import wait_until_shipped
+from cito.core.caller import Caller
+from cito.core.context import Context
+from cito.core.database.query import Query
+from cito.core.declarations import rules
+from cito.core.errors import invalid
+from cito.core.http.audit import concerns
+
+TOTAL_CAP = 1_000
+_WAIT_SECONDS = 1.0
+_TEXT_MAX = 255
+
+Outcome = Literal["success", "refused", "failed"]
+
+
+class AuditEvent(msgspec.Struct, rename="camel", frozen=True):
+    """One access to one patient's data, one refusal, or one administrative act.
+
+    FHIR AuditEvent: `action`, `outcome`, `agent` (actor, role), `entity` (resource, patient), `purposeOfEvent`.
+    """
+
+    id: UUID
+    occurred_at: datetime
+    actor: str
+    role: str
+    clinic_id: UUID | None
+    action: str
+    outcome: str
+    resource: str
+    resource_id: str | None
+    patient_id: UUID | None
+    request_id: str
+    trace_id: str
+    purpose: str | None
+
+
+class Pagination(msgspec.Struct, rename="camel", frozen=True):
+    """Where this page stands."""
+
+    page: int
+    limit: int
+    total: int
+    total_is_capped: bool
+    pages: int
+
+
+class AuditEvents(msgspec.Struct, rename="camel", frozen=True):
+    """A page of events, newest first."""
+
+    events: list[AuditEvent]
+    pagination: Pagination
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """What to look for; None: anything."""
+
+    patient_id: UUID | None
+    actor: str | None
+    action: str | None
+    outcome: str | None
+    resource: str | None
+    request_id: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+class SearchAudit(Filters, frozen=True):
+    """Parameters of `search_audit`."""
+
+    offset: int
+    limit: int
+
+
+class CountAudit(Filters, frozen=True):
+    """Parameters of `count_audit`."""
+
+    cap: int
+
+
+class Total(msgspec.Struct, frozen=True):
+    """How many were found."""
+
+    total: int
+
+
+search_audit = Query("search_audit", SearchAudit, AuditEvent)
+count_audit = Query("count_audit", CountAudit, Total)
+
+
+@get(
+    "/admin/audit",
+    operation_id="search_audit_events",
+    summary="Search the audit",
+    description="Events of all clinics, or of the token's clinic where it names one. Up to 1,000 can be paged.",
+    tags=["administration"],
+    opt=rules("audit:read", queries=2, clinic=False, patient_data=False),
+)
+async def search_audit_events(
+    *,
+    request: Request[object, object, State],
+    context: NamedDependency[Context],
+    caller: NamedDependency[Caller],
+    patient_id: Annotated[UUID | None, QueryParameter(name="patientId")] = None,
+    actor: Annotated[str | None, QueryParameter(max_length=_TEXT_MAX)] = None,
+    action: Annotated[str | None, QueryParameter(max_length=_TEXT_MAX)] = None,
+    outcome: Annotated[Outcome | None, QueryParameter()] = None,
+    resource: Annotated[str | None, QueryParameter(max_length=_TEXT_MAX)] = None,
+    request_id: Annotated[str | None, QueryParameter(name="requestId", max_length=_TEXT_MAX)] = None,
+    since: Annotated[datetime | None, QueryParameter()] = None,
+    until: Annotated[datetime | None, QueryParameter()] = None,
+    page: Annotated[int, QueryParameter(ge=1)] = 1,
+    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+) -> AuditEvents:
+    """Return a page of events; what happened before this request is in it."""
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and moment.tzinfo is None:
+            raise invalid(name, "format", "a time has a zone")
+    offset = (page - 1) * limit
+    if offset >= TOTAL_CAP:
+        raise invalid("page", "maximum", f"only the first {TOTAL_CAP} events can be paged; narrow the search")
+    await wait_until_shipped(context.settings.home / "audit", _WAIT_SECONDS)
+    if patient_id is not None:
+        concerns(request, (patient_id,))
+    filters = (patient_id, actor, action, outcome, resource, request_id, since, until)
+    reader = context.database.reader(caller.clinic_id, primary=True)
+    found = await search_audit.all(reader, SearchAudit(*filters, offset=offset, limit=limit))
+    counted = await count_audit.one(reader, CountAudit(*filters, cap=TOTAL_CAP + 1))
+    total = counted.total if counted else 0
+    shown = min(total, TOTAL_CAP)
+    pagination = Pagination(page, limit, shown, total > TOTAL_CAP, -(-shown // limit))
+    return AuditEvents(found, pagination)

@@ -1,0 +1,1 @@
+drop table cito.revoked_token;
