@@ -19,8 +19,8 @@ from cito.core.database.query import Query
 from cito.core.declarations import rules
 from cito.core.errors import invalid
 from cito.core.http.audit import concerns
+from cito.core.http.paging import RANKED_CAP, PageLimit, PageNumber, Pagination, page_size, paginate
 
-TOTAL_CAP = 1_000
 _WAIT_SECONDS = 1.0
 _TEXT_MAX = 255
 
@@ -46,16 +46,6 @@ class AuditEvent(msgspec.Struct, rename="camel", frozen=True):
     request_id: str
     trace_id: str
     purpose: str | None
-
-
-class Pagination(msgspec.Struct, rename="camel", frozen=True):
-    """Where this page stands."""
-
-    page: int
-    limit: int
-    total: int
-    total_is_capped: bool
-    pages: int
 
 
 class AuditEvents(msgspec.Struct, rename="camel", frozen=True):
@@ -122,24 +112,19 @@ async def search_audit_events(
     request_id: Annotated[str | None, QueryParameter(name="requestId", max_length=_TEXT_MAX)] = None,
     since: Annotated[datetime | None, QueryParameter()] = None,
     until: Annotated[datetime | None, QueryParameter()] = None,
-    page: Annotated[int, QueryParameter(ge=1)] = 1,
-    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+    page: PageNumber = 1,
+    limit: PageLimit = 20,
 ) -> AuditEvents:
     """Return a page of events; what happened before this request is in it."""
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and moment.tzinfo is None:
             raise invalid(name, "format", "a time has a zone")
-    offset = (page - 1) * limit
-    if offset >= TOTAL_CAP:
-        raise invalid("page", "maximum", f"only the first {TOTAL_CAP} events can be paged; narrow the search")
     await wait_until_shipped(context.settings.home / "audit", _WAIT_SECONDS)
     if patient_id is not None:
         concerns(request, (patient_id,))
     filters = (patient_id, actor, action, outcome, resource, request_id, since, until)
     reader = context.database.reader(caller.clinic_id, primary=True)
-    found = await search_audit.all(reader, SearchAudit(*filters, offset=offset, limit=limit))
-    counted = await count_audit.one(reader, CountAudit(*filters, cap=TOTAL_CAP + 1))
-    total = counted.total if counted else 0
-    shown = min(total, TOTAL_CAP)
-    pagination = Pagination(page, limit, shown, total > TOTAL_CAP, -(-shown // limit))
-    return AuditEvents(found, pagination)
+    offset, fetched = page_size(page, limit, cap=RANKED_CAP)
+    found = await search_audit.all(reader, SearchAudit(*filters, offset=offset, limit=fetched))
+    counted = await count_audit.one(reader, CountAudit(*filters, cap=RANKED_CAP + 1))
+    return AuditEvents(found, paginate(page, limit, counted.total if counted else 0, cap=RANKED_CAP))

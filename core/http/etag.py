@@ -17,6 +17,7 @@ from litestar.types import Receive, Scope, Send
 
 from cito.core.cache.entry import Entry
 from cito.core.errors import NotFound
+from cito.core.http.audit import concerns
 
 V = TypeVar("V")
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -48,6 +49,9 @@ async def answer(
     Raises:
         NotFound: the entry says that the thing does not exist.
     """
+    concerns(
+        request, entry.patients
+    )  # a hit and a 304 show as much as a load: the audit names the same patients
     if entry.absent:
         raise NotFound
     given = dict(request.scope["headers"])

@@ -130,7 +130,7 @@ async def test_nobody_but_an_auditor_looks(audited: Site, role: str) -> None:
         ({"patientId": "x"}, "patientId"),
         ({"outcome": "great"}, "outcome"),
         ({"since": "2026-01-01T00:00:00"}, "since"),
-        ({"page": "51", "limit": "20"}, "page"),
+        ({"page": "0"}, "page"),
         ({"limit": "101"}, "limit"),
         ({"actor": "x" * 256}, "actor"),
     ],
