@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from time import monotonic
 from typing import Any, NamedTuple
@@ -27,6 +28,10 @@ _DONE = pq.ExecStatus.COMMAND_OK
 _SYNC = pq.ExecStatus.PIPELINE_SYNC
 _FAILED = pq.ExecStatus.FATAL_ERROR
 _STALE_PLAN = frozenset({"0A000", "26000", "42P05"})  # result type changed; prepared elsewhere or lost
+
+
+_SETTLE_ATTEMPTS = 20
+_SETTLE_SECONDS = 0.05
 
 
 class Command(NamedTuple):
@@ -143,16 +148,29 @@ class Connection:
             self._break()
             raise connection_lost(batch[-1].name) from None
 
-    async def settle(self, seconds: float = 1.0) -> None:
-        """After a cancelled `run`: stop the statement on the server, read what is still to come, or break."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._psycopg.cancel_safe(timeout=seconds)
-                while not self._at_sync():
-                    self._pgconn.flush()
-                    await self._wait()
-        except (psycopg.Error, TimeoutError, OSError):
-            self._break()
+    async def settle(self) -> None:
+        """After a cancelled `run`: read what is still to come, or break.
+
+        Most statements end by themselves sooner than a cancel request, which is a connection of its own,
+        gets through. One that does not is cancelled, repeatedly: a request that overtakes it is ignored.
+        """
+        for _ in range(_SETTLE_ATTEMPTS):
+            try:
+                async with asyncio.timeout(_SETTLE_SECONDS):
+                    await self._drain()
+                    return
+            except psycopg.Error:
+                break
+            except TimeoutError:
+                with suppress(psycopg.Error, OSError):
+                    await self._psycopg.cancel_safe(timeout=1.0)
+        self._break()
+
+    async def _drain(self) -> None:
+        await self._flush()
+        while (await self._next_result()).status != _SYNC:
+            pass
+        self.settled = True
 
     def close(self) -> None:
         """End it at once; the server rolls back what is open."""
@@ -172,6 +190,8 @@ class Connection:
         results: list[Any] = []
         failed: DatabaseProblem | StalePlan | None = None
         while (result := await self._next_result()).status != _SYNC:
+            if not expected:
+                raise psycopg.OperationalError  # more answers than questions: the server says goodbye
             answer, command = expected.popleft()
             if result.status == _ROWS:
                 results.append(self._load(command, result))
@@ -208,14 +228,6 @@ class Connection:
             return StalePlan()
         constraint = (result.error_field(pq.DiagnosticField.CONSTRAINT_NAME) or b"").decode()
         return refusal(sqlstate, name, constraint)
-
-    def _at_sync(self) -> bool:
-        while not self._pgconn.is_busy():
-            result = self._pgconn.get_result()
-            if result is not None and result.status == _SYNC:
-                self.settled = True
-                return True
-        return False
 
     async def _wait(self) -> None:
         if self.broken:

@@ -17,25 +17,27 @@ from uuid import UUID
 
 import msgspec
 
+from cito.core.errors import FieldError, Invalid
+
 Wire = bytes | None
 Dump = Callable[[typing.Any], Wire]
 
 
-class ParameterError(TypeError):
-    """A value of the wrong type or length; the message names query, parameter and rule, never the value."""
+class ParameterError(Invalid):
+    """A value of the wrong type or length; names query, parameter and rule, never the value."""
 
 
 class Binder:
     """Turns structs of one type into the parameters of one query.
 
     Raises:
-        ParameterError: the struct's fields are not the query's parameters, or a field's type is unknown here.
+        TypeError: the struct's fields are not the query's parameters, or a field's type is unknown here.
     """
 
     def __init__(self, query: str, names: tuple[str, ...], struct: type[msgspec.Struct]) -> None:
         fields = typing.get_type_hints(struct, include_extras=True)
         if set(struct.__struct_fields__) != set(names):
-            raise ParameterError(f"{query}: {struct.__name__} has other fields than ({', '.join(names)})")
+            raise TypeError(f"{query}: {struct.__name__} has other fields than ({', '.join(names)})")
         self._query = query
         self._dumps = [(name, attrgetter(name), dumper(fields[name], f"{query}.{name}")) for name in names]
 
@@ -47,16 +49,23 @@ class Binder:
         """
         try:
             return [dump(get(params)) for _, get, dump in self._dumps]
-        except (TypeError, ValueError, UnicodeEncodeError):
-            raise ParameterError(f"{self._query}: {self._first_wrong(params)}") from None
+        except (TypeError, ValueError):
+            raise self._first_wrong(params) from None
 
-    def _first_wrong(self, params: msgspec.Struct) -> str:
+    def _first_wrong(self, params: msgspec.Struct) -> ParameterError:
         for name, get, dump in self._dumps:
             try:
                 dump(get(params))
-            except (TypeError, ValueError, UnicodeEncodeError) as error:
-                return f"parameter {name}: {error}"
-        return "refused"
+            except UnicodeEncodeError:
+                return self._refusal(name, "is not valid text")
+            except (TypeError, ValueError) as error:
+                return self._refusal(name, str(error))
+        raise AssertionError
+
+    def _refusal(self, name: str, said: str) -> ParameterError:
+        return ParameterError(
+            f"{self._query}: parameter {name}: {said}", errors=(FieldError(name, "parameter", said),)
+        )
 
 
 def dumper(declared: typing.Any, where: str) -> Dump:
@@ -79,7 +88,7 @@ def dumper(declared: typing.Any, where: str) -> Dump:
             return _enumeration(declared)
         if declared in _SCALARS:
             return _scalar(declared, _SCALARS[declared])
-    raise ParameterError(f"{where}: parameters of type {declared} are not supported")
+    raise TypeError(f"{where}: parameters of type {declared} are not supported")
 
 
 def _text(value: str) -> bytes:
