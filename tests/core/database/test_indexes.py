@@ -28,7 +28,7 @@ async def test_missing_is_built_and_present_is_kept(wards):
     first = await apply_indexes(wards.urls.owner, [FLOOR], DDL)
     second = await apply_indexes(wards.urls.owner, [FLOOR], DDL)
     assert (done(first), done(second)) == ({"wards_floor": "built"}, {"wards_floor": "kept"})
-    assert second.undeclared == ["by_hand"]
+    assert "by_hand" in second.undeclared
     assert wards.admin("select count(*) from pg_indexes where indexname = 'by_hand'") == [(1,)]
 
 
