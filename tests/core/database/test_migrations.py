@@ -52,7 +52,7 @@ async def test_up_down_up_leaves_nothing_behind(empty_database, tmp_path):
 
 async def test_the_core_itself_goes_up_down_up(empty_database):
     await migrate(empty_database.owner, [CORE])
-    await roll_back(empty_database.owner, [CORE], "core")
+    await roll_back(empty_database.owner, [CORE], "core", drop_data=True)
     assert await migrate(empty_database.owner, [CORE])
 
 
