@@ -80,6 +80,7 @@ class Engine:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = tuple(rules)
         self._looked_long = 0.0
+        self._since = 0.0  # when this process began to judge
         self._calm: dict[tuple[str, str], float] = {}
         self.firing: dict[tuple[str, str], Alert] = {}
         self.recent: deque[Alert] = deque(maxlen=RECENT)
@@ -92,6 +93,7 @@ class Engine:
             now: seconds since the epoch.
             extra: findings of other origin, such as slow queries.
         """
+        self._since = self._since or now
         long = now - self._looked_long >= QUICK_SECONDS
         if long:
             self._looked_long = now
@@ -102,7 +104,11 @@ class Engine:
                 known[seconds] = window(seconds)
             return known[seconds]
 
-        held = [f for rule in self._rules if (f := _finding(rule, cached, long=long)) is not None]
+        held = [
+            f
+            for rule in self._rules
+            if (f := _finding(rule, cached, long=long, age=now - self._since)) is not None
+        ]
         changed = [alert for finding in (*held, *extra) if (alert := self._hold(finding, now)) is not None]
         return [*changed, *self._end(now)]
 
@@ -143,9 +149,9 @@ class Engine:
         return resolved
 
 
-def _finding(rule: Rule, window: Window, *, long: bool) -> Finding | None:
+def _finding(rule: Rule, window: Window, *, long: bool, age: float) -> Finding | None:
     if isinstance(rule, Share):
-        return _burning(rule, window, long=long)
+        return _burning(rule, window, long=long, age=age)
     if rule.seconds > QUICK_SECONDS and not long:
         return None
     value = rule.value(window(rule.seconds))
@@ -163,9 +169,10 @@ def _finding(rule: Rule, window: Window, *, long: bool) -> Finding | None:
     )
 
 
-def _burning(rule: Share, window: Window, *, long: bool) -> Finding | None:
+def _burning(rule: Share, window: Window, *, long: bool, age: float) -> Finding | None:
     for pace in rule.paces:
-        if pace.long_seconds > QUICK_SECONDS and not long:
+        # A long window that is not full yet would take a short fault for a lasting one.
+        if pace.long_seconds > QUICK_SECONDS and (not long or age < pace.long_seconds):
             continue
         bad, everything = rule.share(window(pace.long_seconds))
         allowed = min(rule.budget * pace.times, MOST_SHARE)

@@ -41,6 +41,7 @@ PACES = (
     Pace(300.0, 60.0, 4.0, "page", 20),
     Pace(3_600.0, 300.0, 2.0, "ticket", 100),
 )
+SLOW_PACES = (Pace(5.0, 1.0, 4.0, "page", 10), *PACES[1:])
 # A cold or new cache misses for a while: hit rates are judged over minutes only, and against the plain target.
 HIT_PACES = (Pace(300.0, 60.0, 1.0, "ticket", 200),)
 
@@ -121,6 +122,7 @@ def _operation_rules(target: Target, bounds: tuple[int, ...]) -> Iterable[Rule]:
         SLOW_BUDGET,
         f"p95 {target.p95_ms:g} ms",
         slow,
+        SLOW_PACES,
     )
     yield Share(
         "error_rate",
