@@ -1,0 +1,2 @@
+drop table public.staff;
+drop table public.clinic;

@@ -1,0 +1,4 @@
+drop table public.insurance;
+drop table public.emergency_contact;
+drop table public.patient;
+drop sequence public.patient_record_number;

@@ -1,0 +1,2 @@
+drop function public.name_distance(text, text [], text, text);
+drop function public.name_sound(text);

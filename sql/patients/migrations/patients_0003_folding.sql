@@ -1,0 +1,113 @@
+-- How names are compared. `folding.py` says the same in Python, and a property test holds the two together.
+-- The `unaccent` extension is not used: it is not immutable, and its rules change with the server.
+
+-- A name without case, accents and punctuation: words of letters and digits, one space apart. NFKD takes apart
+-- what Unicode composes; the letters that it keeps whole are named one by one. Apostrophes and invisible joiners
+-- vanish; all other punctuation parts words. The ranges are spelled out, for they mean the same in every library.
+create function public.name_fold(name text) returns text
+language sql immutable strict parallel safe
+return btrim(regexp_replace(
+    replace(replace(replace(replace(replace(translate(
+        regexp_replace(
+            normalize(casefold(normalize(
+                regexp_replace(name, U&'[''\0060\00AD\00B4\02B9-\02BF\02C8\200B-\200D\2018-\201B\2032\2060\FEFF\FF07]', '', 'g'),
+                nfkc
+            ) collate pg_unicode_fast), nfkd),
+            U&'[''\02B9-\02BF\0300-\036F]', '', 'g'
+        ),
+        U&'\0142\0111\00F8\0131\0127\0167\0180\0268\0289\024D\024F\019A\0237\0138',
+        'ldoihtbiuryljq'
+    ), U&'\00E6', 'ae'), U&'\0153', 'oe'), U&'\00FE', 'th'), U&'\00F0', 'd'), U&'\014B', 'ng'),
+    U&'[\0001-\002F:-@\005B-\0060\007B-\00BF\00D7\00F7\2000-\206F\20A0-\20CF\2100-\2BFF\3000-\3004\3008-\3020\30FB\FE00-\FE6F]+',
+    ' ', 'g'
+));
+
+-- Words and their places in the order given, middle, family; then every run of neighbours within one name
+-- written as one word, so that "vanderberg" finds "van der Berg".
+create function public.name_words(
+    given text, middle text, family text, out word text, out place smallint, out joined boolean
+) returns setof record
+language sql immutable strict parallel safe
+begin atomic
+    with part as (
+        select n, string_to_array(public.name_fold(name), ' ') as words
+        from (values (1, given), (2, middle), (3, family)) as p (n, name)
+        where public.name_fold(name) <> ''
+    ),
+    own as (
+        select part.n, part.words, i, row_number() over (order by part.n, i) as place
+        from part, generate_series(1, least(cardinality(part.words), 8)) as i
+    )
+    select w.word, min(w.place)::smallint, w.joined
+    from (
+        select own.words[own.i] as word, own.place, false as joined from own
+        union all
+        select array_to_string(own.words[own.i:j], ''), own.place, true
+        from own, generate_series(own.i + 1, least(cardinality(own.words), own.i + 3, 8)) as j
+    ) as w
+    group by w.word, w.joined;
+end;
+
+-- SymSpell's deletions (Garbe 2012), hashed with a seed that is the clinic's: two words within the distance share
+-- one. Of the first seven letters, one or two are left out; words of six letters and more may be searched at two.
+create function public.name_deletions(word text, distance integer, seed bigint) returns bigint[]
+language sql immutable strict parallel safe
+begin atomic
+    with head as (select left(word, 7) as w),
+    once as (
+        select left(w, i - 1) || substr(w, i + 1) as v from head, generate_series(1, length(w)) as i
+        where distance >= 1
+    ),
+    twice as (
+        select left(v, i - 1) || substr(v, i + 1) as v from once, generate_series(1, length(v)) as i
+        where distance >= 2
+    )
+    select array_agg(distinct hashtextextended(v, seed))
+    from (select w as v from head union select v from once union select v from twice) as variants;
+end;
+
+-- Each way to swap two neighbouring letters: what a plain Levenshtein distance counts as two errors.
+create function public.name_swaps(word text) returns text[]
+language sql immutable strict parallel safe
+return coalesce((
+    select array_agg(left(word, i - 1) || substr(word, i + 1, 1) || substr(word, i, 1) || substr(word, i + 2))
+    from generate_series(1, length(word) - 1) as i
+), '{}');
+
+-- What a word sounds like: Metaphone knows English spelling of Latin letters, and nothing of other scripts.
+create function public.name_sound(word text) returns text
+language sql immutable strict parallel safe
+return case when word ~ '^[a-z]+$' then public.metaphone(left(word, 100), 32) else '' end;
+
+-- How near a word is to a searched one: the whole part is the tier (4 equal, 5 prefix, 6 part, 7 similar), the rest
+-- how far off within it. Null: no match. Similar: one error in 4 to 7 letters, two from 8, where a swap of
+-- neighbours is one; or the same sound; or trigrams (pg_trgm) at 0.45.
+create function public.name_distance(searched text, swaps text [], sound text, word text) returns real
+language sql immutable parallel safe
+return case
+    when word = searched then 4.0
+    when word ^@ searched then 5.0 + 0.9 * (1 - length(searched)::real / length(word))
+    when length(searched) < 3 then null
+    when strpos(word, searched) > 0 then 6.0 + 0.9 * (1 - length(searched)::real / length(word))
+    else 7.0 + 0.9 * (1 - (
+        case
+            when
+                length(searched) >= 4
+                and (word = any(swaps) or public.levenshtein_less_equal(searched, word, 1) <= 1)
+                then greatest(1 - 1.0 / length(searched), public.similarity(searched, word))
+            when
+                length(searched) >= 8 and (
+                    public.levenshtein_less_equal(searched, word, 2) <= 2
+                    or exists (select from unnest(swaps) as s where public.levenshtein_less_equal(s, word, 1) <= 1)
+                )
+                then greatest(1 - 2.0 / length(searched), public.similarity(searched, word))
+            when sound <> '' and sound = public.name_sound(word)
+                then greatest(
+                    0.5, public.similarity(searched, word),
+                    1 - public.levenshtein(searched, word)::real / greatest(length(searched), length(word))
+                )
+            when public.word_similarity(searched, word) >= 0.45
+                then 0.9 * (public.word_similarity(searched, word) + public.similarity(searched, word)) / 2
+        end
+    ))
+end;
