@@ -26,13 +26,13 @@ create table public.patient (
     merged_into uuid,
     -- What searches compare: letters and digits of a record number, its digits without leading zeros, the number
     -- dialled read from its end (so that "the last digits" is a prefix), the address without case.
-    mrn_key text not null generated always as (lower(regexp_replace(mrn, '[^[:alnum:]]', '', 'g'))) stored,
-    mrn_digits text not null generated always as (ltrim(regexp_replace(mrn, '[^0-9]', '', 'g'), '0')) stored,
-    student_key text generated always as (lower(regexp_replace(student_number, '[^[:alnum:]]', '', 'g'))) stored,
-    phone_reversed text generated always as (
+    mrn_key text collate "C" not null generated always as (lower(regexp_replace(mrn, '[^[:alnum:]]', '', 'g'))) stored,
+    mrn_digits text collate "C" not null generated always as (ltrim(regexp_replace(mrn, '[^0-9]', '', 'g'), '0')) stored,
+    student_key text collate "C" generated always as (lower(regexp_replace(student_number, '[^[:alnum:]]', '', 'g'))) stored,
+    phone_reversed text collate "C" generated always as (
         reverse(ltrim(regexp_replace(coalesce(phone_e164, phone), '[^0-9]', '', 'g'), '0'))
     ) stored,
-    email_key text generated always as (lower(email)) stored,
+    email_key text collate "C" generated always as (lower(email)) stored,
     primary key (clinic_id, id),
     foreign key (clinic_id, merged_into) references public.patient (clinic_id, id),
     constraint patient_mrn_once exclude using btree (clinic_id with =, mrn_key with =)

@@ -48,6 +48,20 @@ create table public.nickname (
     primary key (name, other)
 );
 
+-- How many patients a clinic has, by status: counted as they come and go, never by counting them all.
+create table public.patient_count (
+    clinic_id uuid not null,
+    status text not null,
+    patients bigint not null,
+    primary key (clinic_id, status)
+);
+
+alter table public.patient_count enable row level security;
+alter table public.patient_count force row level security;
+create policy own_clinic on public.patient_count to cito_app
+using (clinic_id = nullif(current_setting('cito.clinic_id', true), '')::uuid);
+grant select on public.patient_count to cito_app;
+
 alter table public.patient_name enable row level security;
 alter table public.patient_name force row level security;
 alter table public.patient_name_word enable row level security;
@@ -55,11 +69,11 @@ alter table public.patient_name_word force row level security;
 alter table public.name_vocabulary enable row level security;
 alter table public.name_vocabulary force row level security;
 
-grant select, insert, update, delete on public.patient_name, public.patient_name_word, public.name_vocabulary
-to cito_search;
+grant select, insert, update, delete
+on public.patient_name, public.patient_name_word, public.name_vocabulary, public.patient_count to cito_search;
 grant select on public.patient, public.clinic, public.nickname to cito_search;
 
--- The rows that patient_name should have for some patients.
+-- What intersections compare, see patient_name.
 create function public.patient_name_terms(words text [], own integer, full_name text, turned text, seed bigint)
 returns bigint []
 language sql immutable strict parallel safe
@@ -120,6 +134,12 @@ begin atomic
         from split as s
         returning clinic_id, patient_id, status, sort_key, words, own_words
     ),
+    counted as (
+        insert into public.patient_count as c (clinic_id, status, patients)
+        select s.clinic_id, s.status, count(*) from stored as s group by s.clinic_id, s.status
+        order by s.clinic_id, s.status
+        on conflict (clinic_id, status) do update set patients = c.patients + excluded.patients
+    ),
     new_words as (
         insert into public.name_vocabulary (clinic_id, word, sound, deletions)
         select
@@ -148,7 +168,13 @@ begin atomic
         delete from public.patient_name as n
         using unnest(clinics, patients) as g (clinic_id, patient_id)
         where n.clinic_id = g.clinic_id and n.patient_id = g.patient_id
-        returning n.clinic_id, n.patient_id, n.sort_key, n.words, n.own_words
+        returning n.clinic_id, n.patient_id, n.status, n.sort_key, n.words, n.own_words
+    ),
+    counted as (
+        insert into public.patient_count as c (clinic_id, status, patients)
+        select g.clinic_id, g.status, -count(*) from gone as g group by g.clinic_id, g.status
+        order by g.clinic_id, g.status
+        on conflict (clinic_id, status) do update set patients = c.patients + excluded.patients
     )
     delete from public.patient_name_word as p
     using gone as g, unnest(g.words) with ordinality as w (word, n)
@@ -216,6 +242,7 @@ as $$
 begin
     delete from public.patient_name;
     delete from public.patient_name_word;
+    delete from public.patient_count;
     return null;
 end
 $$;
