@@ -42,4 +42,5 @@ using (clinic_id = nullif(current_setting('cito.clinic_id', true), '')::uuid);
 
 create policy owner_all on public.staff to cito_owner using (true) with check (true);
 
-grant select on public.clinic, public.staff to cito_app;
+-- The application reads them; they are set up by whoever runs the site.
+revoke insert, update, delete on public.clinic, public.staff from cito_app;

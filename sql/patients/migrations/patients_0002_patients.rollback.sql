@@ -1,3 +1,4 @@
+drop view public.patient_profile;
 drop table public.insurance;
 drop table public.emergency_contact;
 drop table public.patient;

@@ -48,7 +48,7 @@ create table public.emergency_contact (
     clinic_id uuid not null,
     id uuid not null,
     patient_id uuid not null,
-    position smallint not null check (position between 1 and 20),
+    position smallint not null check (position between 1 and 100),
     name text not null check (length(name) between 1 and 200),
     relationship text check (length(relationship) between 1 and 60),
     phone text check (length(phone) between 1 and 60),
@@ -64,7 +64,7 @@ create table public.insurance (
     clinic_id uuid not null,
     id uuid not null,
     patient_id uuid not null,
-    position smallint not null check (position between 1 and 20),
+    position smallint not null check (position between 1 and 100),
     payer text not null check (length(payer) between 1 and 200),
     member_number text check (length(member_number) between 1 and 60),
     group_number text check (length(group_number) between 1 and 60),
@@ -94,6 +94,35 @@ create policy owner_all on public.emergency_contact to cito_owner using (true) w
 create policy owner_all on public.insurance to cito_owner using (true) with check (true);
 
 -- A patient is never deleted by the application: DELETE sets deleted_at.
-grant select, insert, update on public.patient to cito_app;
-grant select, insert, update, delete on public.emergency_contact, public.insurance to cito_app;
-grant usage on sequence public.patient_record_number to cito_app;
+revoke delete on public.patient from cito_app;
+
+-- A patient as it is shown, lists included: one query for a profile, and for a page of a search.
+create view public.patient_profile with (security_invoker = true) as
+select
+    p.clinic_id, p.id,
+    json_build_object(
+        'id', p.id, 'mrn', p.mrn, 'studentNumber', p.student_number,
+        'firstName', nullif(p.given_name, ''), 'middleName', nullif(p.middle_name, ''), 'lastName', p.family_name,
+        'dateOfBirth', p.date_of_birth, 'sex', p.sex, 'status', p.status, 'grade', p.grade,
+        'contact', json_build_object(
+            'phone', coalesce(p.phone_e164, p.phone), 'phoneExtension', p.phone_extension,
+            'email', p.email, 'address', p.address
+        ),
+        'emergencyContacts', coalesce((
+            select json_agg(json_build_object(
+                'id', e.id, 'name', e.name, 'relationship', e.relationship,
+                'phone', coalesce(e.phone_e164, e.phone), 'phoneExtension', e.phone_extension, 'email', e.email
+            ) order by e.position)
+            from public.emergency_contact as e where e.clinic_id = p.clinic_id and e.patient_id = p.id
+        ), '[]'::json),
+        'insurance', coalesce((
+            select json_agg(json_build_object(
+                'id', i.id, 'payer', i.payer, 'memberNumber', i.member_number, 'groupNumber', i.group_number,
+                'validFrom', i.valid_from, 'validTo', i.valid_to
+            ) order by i.position)
+            from public.insurance as i where i.clinic_id = p.clinic_id and i.patient_id = p.id
+        ), '[]'::json),
+        'version', p.version
+    ) as patient
+from public.patient as p
+where p.deleted_at is null and p.merged_into is null;

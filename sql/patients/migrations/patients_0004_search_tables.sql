@@ -60,7 +60,6 @@ alter table public.patient_count enable row level security;
 alter table public.patient_count force row level security;
 create policy own_clinic on public.patient_count to cito_app
 using (clinic_id = nullif(current_setting('cito.clinic_id', true), '')::uuid);
-grant select on public.patient_count to cito_app;
 
 alter table public.patient_name enable row level security;
 alter table public.patient_name force row level security;
@@ -69,9 +68,11 @@ alter table public.patient_name_word force row level security;
 alter table public.name_vocabulary enable row level security;
 alter table public.name_vocabulary force row level security;
 
-grant select, insert, update, delete
+-- The application may read the counts and the nicknames; all else here belongs to the search functions.
+revoke all on public.patient_name, public.patient_name_word, public.name_vocabulary from cito_app;
+revoke insert, update, delete on public.patient_count, public.nickname from cito_app;
+grant insert, update, delete
 on public.patient_name, public.patient_name_word, public.name_vocabulary, public.patient_count to cito_search;
-grant select on public.patient, public.clinic, public.nickname to cito_search;
 
 -- What intersections compare, see patient_name.
 create function public.patient_name_terms(words text [], own integer, full_name text, turned text, seed bigint)
@@ -257,9 +258,7 @@ referencing old table as old_rows for each statement execute function public.pat
 create trigger patient_names_truncate after truncate on public.patient
 for each statement execute function public.patient_names_truncated();
 
-grant create on schema public to cito_search;
 alter function public.patient_names_inserted() owner to cito_search;
 alter function public.patient_names_updated() owner to cito_search;
 alter function public.patient_names_deleted() owner to cito_search;
 alter function public.patient_names_truncated() owner to cito_search;
-revoke create on schema public from cito_search;

@@ -480,11 +480,5 @@ begin
 end
 $$;
 
-grant create on schema public to cito_search;
 alter function public.find_patients(uuid, text [], public.patient_criteria, integer, text, integer)
 owner to cito_search;
-revoke create on schema public from cito_search;
-revoke all on function public.find_patients(uuid, text [], public.patient_criteria, integer, text, integer)
-from public;
-grant execute on function public.find_patients(uuid, text [], public.patient_criteria, integer, text, integer)
-to cito_app, cito_owner;

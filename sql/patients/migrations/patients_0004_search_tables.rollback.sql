@@ -1,0 +1,18 @@
+drop trigger patient_names_truncate on public.patient;
+drop trigger patient_names_delete on public.patient;
+drop trigger patient_names_update on public.patient;
+drop trigger patient_names_insert on public.patient;
+drop function public.patient_names_truncated();
+drop function public.patient_names_deleted();
+drop function public.patient_names_updated();
+drop function public.patient_names_inserted();
+drop function public.forget_patient_names(uuid [], uuid []);
+drop function public.store_patient_names(public.patient_name_source []);
+drop type public.patient_name_source;
+drop function public.patient_clinic_seed(uuid);
+drop function public.patient_name_terms(text [], integer, text, text, bigint);
+drop table public.patient_count;
+drop table public.nickname;
+drop table public.name_vocabulary;
+drop table public.patient_name_word;
+drop table public.patient_name;
