@@ -23,13 +23,11 @@ class StaffMember(msgspec.Struct, frozen=True):
 # The first has no locale on purpose: there 03/04/2004 is refused, at the others their locale decides.
 DEMO_CLINICS = (
     Clinic(
-        UUID("01990000-0000-7000-8000-00000000000a"), "Riverside Clinic", "America/Los_Angeles", "US", None
+        UUID("01900000-0000-7000-8000-000000000001"), "Riverside Clinic", "America/Los_Angeles", "US", None
     ),
-    Clinic(
-        UUID("01990000-0000-7000-8000-00000000000b"), "Lakeview Clinic", "America/Chicago", "US", "en-US"
-    ),
-    Clinic(UUID("01990000-0000-7000-8000-00000000000c"), "Harbour Surgery", "Europe/London", "GB", "en-GB"),
-    Clinic(UUID("01990000-0000-7000-8000-00000000000d"), "Palm Avenue School", "Africa/Lagos", "NG", "en-NG"),
+    Clinic(UUID("01900000-0000-7000-8000-000000000002"), "Lakeview Clinic", "America/Chicago", "US", "en-US"),
+    Clinic(UUID("01900000-0000-7000-8000-000000000003"), "Harbour Surgery", "Europe/London", "GB", "en-GB"),
+    Clinic(UUID("01900000-0000-7000-8000-000000000004"), "Palm Avenue School", "Africa/Lagos", "NG", "en-NG"),
 )
 
 DEMO_STAFF = tuple(

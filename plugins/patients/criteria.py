@@ -26,7 +26,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 # Letters and digits in one piece, as record and student numbers are: MRN-10001, S20417, 12-A-99.
 _CODE = re.compile(r"(?<!\S)(?!(?:ext|x)\.?\d)(?=\S*\d)(?=\S*[^\W\d_])[^\W_][\w./-]*(?!\S)", re.IGNORECASE)
 _LABEL = re.compile(r"(?<!\w)(?:mrn|dob|born|tel|phone|no|id)\.?[\s:#]+(?=[+(]?\d)", re.IGNORECASE)
-_PHONE = re.compile(r"(?<![\w])[+(]*\d(?:[\s().\-/]*\d)+(?:\s*(?:ext|extn|extension|x)\.?\s*\d{1,7})?(?!\w)", re.IGNORECASE)
+_PHONE = re.compile(
+    r"(?<![\w])[+(]*\d(?:[\s().\-/]*\d)+(?:\s*(?:ext|extn|extension|x)\.?\s*\d{1,7})?(?!\w)", re.IGNORECASE
+)
 _COMPACT_DATE = re.compile(r"(?:18|19|20)\d{6}")
 _NO_LETTERS = re.compile(r"[\W_]+")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # one sign of these scripts is a whole name

@@ -9,12 +9,18 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_DROPPED = re.compile("['\u0060\u00ad\u00b4\u02b9-\u02bf\u02c8\u200b-\u200d\u2018-\u201b\u2032\u2060\ufeff\uff07]")
+_DROPPED = re.compile(
+    "['\u0060\u00ad\u00b4\u02b9-\u02bf\u02c8\u200b-\u200d\u2018-\u201b\u2032\u2060\ufeff\uff07]"
+)
 _MARKS = re.compile("['\u02b9-\u02bf\u0300-\u036f]")
 _WHOLE = str.maketrans(
     {
         **dict(
-            zip("\u0142\u0111\u00f8\u0131\u0127\u0167\u0180\u0268\u0289\u024d\u024f\u019a\u0237\u0138", "ldoihtbiuryljq", strict=True)
+            zip(
+                "\u0142\u0111\u00f8\u0131\u0127\u0167\u0180\u0268\u0289\u024d\u024f\u019a\u0237\u0138",
+                "ldoihtbiuryljq",
+                strict=True,
+            )
         ),
         "\u00e6": "ae",
         "\u0153": "oe",

@@ -189,24 +189,24 @@ class NewPatient(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 class ContactChanges(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Changes of the contact: what is left out stays, null empties it."""
 
-    phone: Short | None | UnsetType = UNSET
-    phone_extension: Extension | None | UnsetType = UNSET
-    email: Email | None | UnsetType = UNSET
-    address: Address | None | UnsetType = UNSET
+    phone: Short | UnsetType | None = UNSET
+    phone_extension: Extension | UnsetType | None = UNSET
+    email: Email | UnsetType | None = UNSET
+    address: Address | UnsetType | None = UNSET
 
 
 class PatientChanges(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Changes of a patient (RFC 7396): what is left out stays, null empties it; a list replaces the list."""
 
     last_name: Name | UnsetType = UNSET
-    first_name: Name | None | UnsetType = UNSET
-    middle_name: Name | None | UnsetType = UNSET
+    first_name: Name | UnsetType | None = UNSET
+    middle_name: Name | UnsetType | None = UNSET
     mrn: Number | UnsetType = UNSET
-    student_number: Number | None | UnsetType = UNSET
-    date_of_birth: date | None | UnsetType = UNSET
+    student_number: Number | UnsetType | None = UNSET
+    date_of_birth: date | UnsetType | None = UNSET
     sex: Sex | UnsetType = UNSET
     status: Status | UnsetType = UNSET
-    grade: Grade | None | UnsetType = UNSET
+    grade: Grade | UnsetType | None = UNSET
     contact: ContactChanges | UnsetType = UNSET
     emergency_contacts: Contacts | UnsetType = UNSET
     insurance: Policies | UnsetType = UNSET

@@ -36,6 +36,8 @@ _ACCENTED = {
     "Oconnor": "O'Connor",
     "Oneill": "O'Neill",
 }
+# Shares of households and people, rough guesses.
+_DOUBLE_NAMED, _WITH_EMAIL, _FEMALE, _MIDDLE_NAMED, _WRITTEN_WITH_ACCENT = 0.03, 0.7, 0.5, 0.2, 0.6
 _GRADES = ("K", *(str(n) for n in range(1, 13)))
 _CHILD, _ADULT = 5, 18
 
@@ -73,12 +75,16 @@ def people(first: int, count: int, region: str) -> Iterator[Person]:
     number = first
     while number < first + count:
         [family] = family_names.choose(dice, 1)
-        if dice.random() < 0.03:
+        if dice.random() < _DOUBLE_NAMED:
             family = f"{family}-{family_names.choose(dice, 1)[0]}"
         phone, address = _phone(dice, region), f"{dice.randint(1, 9999)} {_street(dice, family_names)}"
-        mail = f"{family.lower().replace(chr(39), '')}{number}@example.org" if dice.random() < 0.7 else None
+        mail = (
+            f"{family.lower().replace(chr(39), '')}{number}@example.org"
+            if dice.random() < _WITH_EMAIL
+            else None
+        )
         for member in range(min(dice.choice((1, 1, 2, 3, 4, 5)), first + count - number)):
-            is_female = dice.random() < 0.5
+            is_female = dice.random() < _FEMALE
             given, middle = (female if is_female else male).choose(dice, 2)
             years = dice.randint(0, 17) if member > 1 else dice.randint(18, 95)
             yield Person(
@@ -86,7 +92,7 @@ def people(first: int, count: int, region: str) -> Iterator[Person]:
                 mrn=f"MRN-{number + 100_000}",
                 student_number=f"S{number + 10_000}" if _CHILD <= years < _ADULT else None,
                 given_name=_written(dice, given),
-                middle_name=_written(dice, middle) if dice.random() < 0.2 else "",
+                middle_name=_written(dice, middle) if dice.random() < _MIDDLE_NAMED else "",
                 family_name="-".join(_written(dice, part) for part in family.split("-")),
                 date_of_birth=_TODAY - timedelta(days=years * 365 + dice.randint(0, 364)),
                 sex="female" if is_female else "male",
@@ -110,7 +116,7 @@ def _street(dice: Random, names: _Names) -> str:
 
 def _written(dice: Random, name: str) -> str:
     """The census has no accents; their bearers do, more often than not."""
-    return _ACCENTED[name] if name in _ACCENTED and dice.random() < 0.6 else name
+    return _ACCENTED[name] if name in _ACCENTED and dice.random() < _WRITTEN_WITH_ACCENT else name
 
 
 @cache
@@ -120,7 +126,10 @@ def _census() -> tuple[_Names, _Names, _Names]:
         with gzip.open(_LONG / "us_census_1990_dist.all.last.gz", "rt") as file:
             family = [line.split()[:2] for line in file]
         female, male = (
-            [line.split()[:2] for line in (_LONG / f"us_census_1990_dist.{sex}.first").read_text().splitlines()]
+            [
+                line.split()[:2]
+                for line in (_LONG / f"us_census_1990_dist.{sex}.first").read_text().splitlines()
+            ]
             for sex in ("female", "male")
         )
         return _weighed(family), _weighed(female), _weighed(male)

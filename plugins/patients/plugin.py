@@ -8,8 +8,8 @@ from typing import Any
 
 from litestar.types import ControllerRouterHandler
 
-from cito.core.declarations import CacheFamily, Grant, Index, Invalidation, Seed, Target
 from cito.core.database.query import Query, Statement
+from cito.core.declarations import CacheFamily, Grant, Index, Invalidation, Seed, Target
 from cito.core.hookspecs import Plugin, hookimpl
 from cito.plugins.patients import cache, queries, seed
 from cito.plugins.patients.indexes import INDEXES

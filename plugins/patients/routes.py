@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.params import Body, Parameter
+from litestar.response import Redirect
+from litestar.status_codes import HTTP_201_CREATED, HTTP_308_PERMANENT_REDIRECT
 
+from cito.core.cache.engine import Entry
 from cito.core.caller import Caller
 from cito.core.context import Context
 from cito.core.declarations import rules
-from cito.core.errors import NotFound, PreconditionRequired, invalid
-from cito.core.http.etag import answer
+from cito.core.errors import NotFound
+from cito.core.http.etag import answer, required_version
 from cito.plugins.patients import service
 from cito.plugins.patients.criteria import Filters
 from cito.plugins.patients.models import (
@@ -28,7 +30,7 @@ from cito.plugins.patients.models import (
 from cito.plugins.patients.search import DEFAULT_LIMIT, MOST_LIMIT
 
 Web = Request[Any, Any, Any]
-_VERSION = re.compile(r'(?:W/)?"(\d{1,9})(?:-[^"]*)?"')
+
 
 class Patients(Controller):
     """Patients of the caller's clinic. Those of another do not exist here."""
@@ -47,6 +49,7 @@ class Patients(Controller):
     )
     async def search(
         self,
+        *,
         request: Web,
         context: Context,
         caller: Caller,
@@ -63,39 +66,58 @@ class Patients(Controller):
         asked = Filters(
             search=search, phone=phone, email=email, date_of_birth=date_of_birth, patient_id=patient_id
         )
-        entry = await service.found(context, _clinic(caller), asked, status, page, limit)
-        return await answer(request, entry)
+        entry = await service.found(context, _clinic(caller), asked, status=status, page=page, limit=limit)
+        return answer(request, entry)
 
-    @get("/metadata", operation_id="patient_metadata", summary="The clinic, its counts and lists of values",
-         opt=rules("patients:read", queries=1, patient_data=False))
+    @get(
+        "/metadata",
+        operation_id="patient_metadata",
+        summary="The clinic, its counts and lists of values",
+        opt=rules("patients:read", queries=1, patient_data=False),
+    )
     async def metadata(self, request: Web, context: Context, caller: Caller) -> Response[ClinicMetadata]:
         """Counts by status and the values that a form may offer."""
-        return await answer(request, await service.metadata(context, _clinic(caller)))
+        return answer(request, await service.metadata(context, _clinic(caller)))
 
-    @get("/{patient_id:uuid}", operation_id="get_patient", summary="A patient's profile",
-         opt=rules("patients:read", queries=2))
+    @get(
+        "/{patient_id:uuid}",
+        operation_id="get_patient",
+        summary="A patient's profile",
+        opt=rules("patients:read", queries=2),
+    )
     async def profile(
         self, request: Web, context: Context, caller: Caller, patient_id: UUID
-    ) -> Response[Patient]:
+    ) -> Response[Patient] | Redirect:
         """The profile with contacts, emergency contacts and insurance; a merged id leads to its successor (308)."""
-        return await _profile(request, context, _clinic(caller), patient_id)
+        clinic_id = _clinic(caller)
+        entry = await service.profile(context, clinic_id, patient_id)
+        if not entry.absent:
+            return answer(request, entry)
+        moved = await service.successor(context, clinic_id, patient_id)
+        if moved is None:
+            raise NotFound
+        return Redirect(f"/api/patients/{moved}", status_code=HTTP_308_PERMANENT_REDIRECT)
 
-    @post(operation_id="register_patient", summary="Register a patient", opt=rules("patients:write", queries=5))
+    @post(
+        operation_id="register_patient", summary="Register a patient", opt=rules("patients:write", queries=5)
+    )
     async def register(
-        self, request: Web, context: Context, caller: Caller, data: Annotated[NewPatient, Body()]
+        self, context: Context, caller: Caller, data: Annotated[NewPatient, Body()]
     ) -> Response[Patient]:
         """Add a patient; 409 when the record or student number is taken."""
         clinic_id = _clinic(caller)
-        patient_id = await service.register(context, clinic_id, data)
-        response = await _profile(request, context, clinic_id, patient_id)
-        response.status_code = 201
-        response.headers["Location"] = f"/api/patients/{patient_id}"
-        return response
+        entry = await service.profile(context, clinic_id, await service.register(context, clinic_id, data))
+        return _written(entry, HTTP_201_CREATED)
 
-    @patch("/{patient_id:uuid}", operation_id="change_patient", summary="Change a patient",
-           opt=rules("patients:write", queries=8))
+    @patch(
+        "/{patient_id:uuid}",
+        operation_id="change_patient",
+        summary="Change a patient",
+        opt=rules("patients:write", queries=8),
+    )
     async def change(
         self,
+        *,
         request: Web,
         context: Context,
         caller: Caller,
@@ -104,35 +126,46 @@ class Patients(Controller):
     ) -> Response[Patient]:
         """Change what is sent; needs `If-Match` with the ETag of the profile that was read."""
         clinic_id = _clinic(caller)
-        await service.change(context, clinic_id, patient_id, _version(request), data)
-        return await _profile(request, context, clinic_id, patient_id)
+        await service.change(context, clinic_id, patient_id, required_version(request), data)
+        return _written(await service.profile(context, clinic_id, patient_id))
 
-    @delete("/{patient_id:uuid}", operation_id="delete_patient", summary="Take a patient out of every list",
-            status_code=204, opt=rules("patients:write", queries=2))
+    @delete(
+        "/{patient_id:uuid}",
+        operation_id="delete_patient",
+        summary="Take a patient out of every list",
+        status_code=204,
+        opt=rules("patients:write", queries=2),
+    )
     async def remove(self, request: Web, context: Context, caller: Caller, patient_id: UUID) -> None:
         """Delete softly: the record stays for those who must keep it. `If-Match` is honoured where it is sent."""
-        await service.remove(context, _clinic(caller), patient_id, _version(request, required=False))
+        await service.remove(context, _clinic(caller), patient_id, _offered_version(request))
 
-    @post("/{patient_id:uuid}/merge", operation_id="merge_patients", summary="Merge a duplicate into this patient",
-          status_code=200, opt=rules("patients:write", queries=4))
+    @post(
+        "/{patient_id:uuid}/merge",
+        operation_id="merge_patients",
+        summary="Merge a duplicate into this patient",
+        status_code=200,
+        opt=rules("patients:write", queries=4),
+    )
     async def merge(
         self, request: Web, context: Context, caller: Caller, patient_id: UUID, data: Annotated[Merge, Body()]
     ) -> Response[Patient]:
         """Move everything of the duplicate here; its id redirects from now on. `If-Match` is honoured."""
         clinic_id = _clinic(caller)
-        version = _version(request, required=False)
+        version = _offered_version(request)
         await service.merge(context, clinic_id, patient_id, version, data)
-        return await _profile(request, context, clinic_id, patient_id)
+        return _written(await service.profile(context, clinic_id, patient_id))
 
 
-async def _profile(request: Web, context: Context, clinic_id: UUID, patient_id: UUID) -> Response[Patient]:
-    entry = await service.profile(context, clinic_id, patient_id)
-    if not entry.absent:
-        return await answer(request, entry)
-    moved = await service.successor(context, clinic_id, patient_id)
-    if moved is None:
-        raise NotFound
-    return Response(None, status_code=308, headers={"Location": f"/api/patients/{moved}"})
+def _written(entry: Entry[Patient], status: int = 200) -> Response[Patient]:
+    """Return what was just written, with the validator that the next change needs."""
+    if entry.absent:
+        raise NotFound  # deleted again in the meantime
+    patient = entry.value
+    headers = {"ETag": entry.etag, "Cache-Control": "private, no-cache"}
+    if status == HTTP_201_CREATED:
+        headers["Location"] = f"/api/patients/{patient.id}"
+    return Response(patient, status_code=status, headers=headers)
 
 
 def _clinic(caller: Caller) -> UUID:
@@ -140,16 +173,6 @@ def _clinic(caller: Caller) -> UUID:
     return caller.clinic_id
 
 
-def _version(request: Web, *, required: bool = True) -> int | None:
-    """Return the row version that `If-Match` names; None: any (`*`), or not sent and not required."""
-    sent = request.headers.get("if-match")
-    if sent is None:
-        if required:
-            raise PreconditionRequired("send If-Match with the ETag of the profile")
-        return None
-    if sent.strip() == "*":
-        return None
-    found = _VERSION.fullmatch(sent.strip())
-    if found is None:
-        raise invalid("If-Match", "format", "is not an ETag of a profile")
-    return int(found[1])
+def _offered_version(request: Web) -> int | None:
+    """Return the row version of `If-Match` where a client sends it."""
+    return required_version(request) if "if-match" in request.headers else None

@@ -27,9 +27,7 @@ async def load_clinics(connection: Connection, _: int | None, progress: Progress
             connection, "add_clinic", clinic.id, clinic.name, clinic.time_zone, clinic.region, clinic.locale
         )
         for member in DEMO_STAFF:
-            await _run(
-                connection, "add_staff", clinic.id, new_id(), member.subject, member.name, member.role
-            )
+            await _run(connection, "add_staff", clinic.id, new_id(), member.subject, member.name, member.role)
         progress(done, len(DEMO_CLINICS))
 
 
@@ -48,9 +46,7 @@ async def load_patients(connection: Connection, count: int | None, progress: Pro
             size = min(_BATCH, mine - first)
             async with connection.cursor() as cursor, cursor.copy(_SQL["copy_staging"].text.encode()) as copy:
                 for person in people(first, size, clinic.region):
-                    await copy.write_row(
-                        tuple(getattr(person, name) for name in person.__struct_fields__)
-                    )
+                    await copy.write_row(tuple(getattr(person, name) for name in person.__struct_fields__))
             for name in ("add_staged_patients", "add_staged_contacts", "add_staged_insurance"):
                 await _run(connection, name, clinic.id)
             await _run(connection, "empty_staging")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -34,7 +33,7 @@ _UNIQUE = {"patient_mrn_once": "mrn", "patient_student_number_once": "studentNum
 
 
 async def found(
-    context: Context, clinic_id: UUID, asked: Filters, status: WantedStatus, page: int, limit: int
+    context: Context, clinic_id: UUID, asked: Filters, *, status: WantedStatus, page: int, limit: int
 ) -> Entry[FoundPatients]:
     """Return one page of a search.
 
@@ -99,9 +98,9 @@ async def register(context: Context, clinic_id: UUID, sent: NewPatient) -> UUID:
 
 
 async def change(
-    context: Context, clinic_id: UUID, patient_id: UUID, version: int | None, sent: PatientChanges
+    context: Context, clinic_id: UUID, patient_id: UUID, version: int, sent: PatientChanges
 ) -> None:
-    """Change a patient, if it is still the version that the client saw (None: whatever it is).
+    """Change a patient, if it is still the version that the client saw.
 
     Raises:
         NotFound, PreconditionFailed, Invalid, Conflict: nothing was changed.
@@ -112,8 +111,7 @@ async def change(
             stored = await queries.find_patient.one(tx, OnePatient(clinic_id, patient_id))
             if stored is None:
                 raise await _gone(tx, clinic_id, patient_id)
-            seen = stored.patient.version if version is None else version
-            if seen != stored.patient.version:
+            if version != stored.patient.version:
                 raise PreconditionFailed
             values = changed_values(clinic_id, stored.patient, sent, rules)
             contacts = (
@@ -123,9 +121,9 @@ async def change(
             )
             policies = None if isinstance(sent.insurance, UnsetType) else rules.policies(sent.insurance)
             rules.raise_if_broken()
-            written = ChangedPatient(version=seen, **msgspec.structs.asdict(values))
+            written = ChangedPatient(version=version, **msgspec.structs.asdict(values))
             if not await queries.change_patient.run(tx, written):
-                raise PreconditionFailed  # noqa: TRY301 - leaves the transaction, which rolls back
+                raise PreconditionFailed
             owner = queries.OfPatient(clinic_id, patient_id)
             if contacts is not None:
                 await queries.clear_emergency_contacts.run(tx, owner)
@@ -147,9 +145,7 @@ async def remove(context: Context, clinic_id: UUID, patient_id: UUID, version: i
         await queries.delete_patient.run(tx, OneVersion(clinic_id, patient_id, held))
 
 
-async def merge(
-    context: Context, clinic_id: UUID, survivor: UUID, version: int | None, sent: Merge
-) -> None:
+async def merge(context: Context, clinic_id: UUID, survivor: UUID, version: int | None, sent: Merge) -> None:
     """Make a duplicate part of another record: its id leads there from now on, what refers to it moves.
 
     Raises:

@@ -79,35 +79,54 @@ create function public.name_sound(word text) returns text
 language sql immutable strict parallel safe
 return case when word ~ '^[a-z]+$' then public.metaphone(left(word, 100), 32) else '' end;
 
+-- Whether a word differs by one error more than one of the swapped spellings does.
+create function public.name_near_swapped(swaps text [], word text) returns boolean
+language sql immutable strict parallel safe
+return (select bool_or(public.levenshtein_less_equal(s, word, 1) <= 1) from unnest(swaps) as s);
+
+-- Typing errors between a searched word and another, where a swap of neighbours is one (Damerau): one is forgiven
+-- from 4 letters on, two from 8. Null: more than that.
+create function public.name_errors(searched text, swaps text [], word text) returns integer
+language sql immutable parallel safe
+return case
+    when length(searched) < 4 then null
+    when word = any(swaps) or public.levenshtein_less_equal(searched, word, 1) <= 1 then 1
+    when length(searched) < 8 then null
+    when public.levenshtein_less_equal(searched, word, 2) <= 2 or public.name_near_swapped(swaps, word) then 2
+end;
+
+-- How near a similar word is, 7 to 8, by each of the three ways to be similar; null: it is not.
+create function public.name_distance_by_errors(searched text, word text, errors integer) returns real
+language sql immutable parallel safe
+return case when errors is not null
+    then 7.9 - 0.9 * greatest(1 - errors::real / length(searched), public.similarity(searched, word)) end;
+
+create function public.name_distance_by_sound(searched text, word text) returns real
+language sql immutable parallel safe
+return 7.9 - 0.9 * greatest(
+    0.5, public.similarity(searched, word),
+    1 - public.levenshtein(searched, word)::real / greatest(length(searched), length(word))
+);
+
+create function public.name_distance_by_trigrams(searched text, word text) returns real
+language sql immutable parallel safe
+return 7.9 - 0.405 * (public.word_similarity(searched, word) + public.similarity(searched, word));
+
 -- How near a word is to a searched one: the whole part is the tier (4 equal, 5 prefix, 6 part, 7 similar), the rest
--- how far off within it. Null: no match. Similar: one error in 4 to 7 letters, two from 8, where a swap of
--- neighbours is one; or the same sound; or trigrams (pg_trgm) at 0.45.
+-- how far off within it. Null: no match. Similar: few typing errors, or the same sound, or trigrams (pg_trgm) at
+-- 0.45. `similar_name_words` finds by indexes what this finds by looking; a test holds them together.
 create function public.name_distance(searched text, swaps text [], sound text, word text) returns real
 language sql immutable parallel safe
 return case
     when word = searched then 4.0
-    when word ^@ searched then 5.0 + 0.9 * (1 - length(searched)::real / length(word))
+    when word ^@ searched then 5.9 - 0.9 * length(searched)::real / length(word)
     when length(searched) < 3 then null
-    when strpos(word, searched) > 0 then 6.0 + 0.9 * (1 - length(searched)::real / length(word))
-    else 7.0 + 0.9 * (1 - (
-        case
-            when
-                length(searched) >= 4
-                and (word = any(swaps) or public.levenshtein_less_equal(searched, word, 1) <= 1)
-                then greatest(1 - 1.0 / length(searched), public.similarity(searched, word))
-            when
-                length(searched) >= 8 and (
-                    public.levenshtein_less_equal(searched, word, 2) <= 2
-                    or exists (select from unnest(swaps) as s where public.levenshtein_less_equal(s, word, 1) <= 1)
-                )
-                then greatest(1 - 2.0 / length(searched), public.similarity(searched, word))
-            when sound <> '' and sound = public.name_sound(word)
-                then greatest(
-                    0.5, public.similarity(searched, word),
-                    1 - public.levenshtein(searched, word)::real / greatest(length(searched), length(word))
-                )
-            when public.word_similarity(searched, word) >= 0.45
-                then 0.9 * (public.word_similarity(searched, word) + public.similarity(searched, word)) / 2
-        end
-    ))
+    when strpos(word, searched) > 0 then 6.9 - 0.9 * length(searched)::real / length(word)
+    else least(
+        public.name_distance_by_errors(searched, word, public.name_errors(searched, swaps, word)),
+        case when sound <> '' and sound = public.name_sound(word)
+            then public.name_distance_by_sound(searched, word) end,
+        case when public.word_similarity(searched, word) >= 0.45
+            then public.name_distance_by_trigrams(searched, word) end
+    )
 end;

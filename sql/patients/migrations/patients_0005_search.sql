@@ -6,6 +6,12 @@ create type public.patient_hit as (
     patient_id uuid, tier smallint, turned boolean, score real, sort_key text
 );
 
+-- Where texts that begin with a prefix end, in the order of collation C. `^@` would say the same, but finds an index
+-- only while the prefix is known to the planner, and that is not so in a prepared statement.
+create function public.after_prefix(prefix text) returns text
+language sql immutable strict parallel safe
+return prefix || U&'\+10FFFF' collate "C";
+
 -- The setting below exists once the library is loaded, which its first use does.
 select public.similarity('', '');
 
@@ -15,37 +21,41 @@ returns table (word text, distance real)
 language sql stable
 set pg_trgm.word_similarity_threshold = 0.45
 begin atomic
-    with q as (select public.name_swaps(searched) as swaps, public.name_sound(searched) as sound),
-    found as (
-        select v.word from public.name_vocabulary as v
-        where v.clinic_id = clinic and v.word ^@ searched and nearest <= 5
-        union
-        select v.word from public.name_vocabulary as v
-        where v.clinic_id = clinic and v.word like '%' || searched || '%'
-            and length(searched) >= 3 and nearest <= 6 and furthest >= 6
-        union
-        select v.word from public.name_vocabulary as v
-        where v.clinic_id = clinic and length(searched) >= 4 and furthest >= 7
+    with q as materialized (select public.name_swaps(searched) as swaps),
+    near as (
+        select v.word, 5.9 - 0.9 * length(searched)::real / length(v.word) as distance
+        from public.name_vocabulary as v
+        where v.clinic_id = clinic and v.word > searched and v.word < public.after_prefix(searched) and nearest <= 5
+        union all
+        select v.word, 6.9 - 0.9 * length(searched)::real / length(v.word)
+        from public.name_vocabulary as v
+        where v.clinic_id = clinic and v.word like '%' || searched || '%' and not v.word ^@ searched
+            and length(searched) >= 3 and furthest >= 6
+        union all
+        -- Equal hashes have an equal seed, the clinic's: the clinic is compared, and needs no index here.
+        select v.word, public.name_distance_by_errors(searched, v.word, public.name_errors(searched, q.swaps, v.word))
+        from q, public.name_vocabulary as v
+        where (v.clinic_id = clinic) is true and length(searched) >= 4 and furthest >= 7
             and v.deletions && public.name_deletions(
                 searched, case when length(searched) >= 8 then 2 else 1 end, public.patient_clinic_seed(clinic)
             )
-        union
-        select v.word from q, public.name_vocabulary as v
-        where v.clinic_id = clinic and v.sound = q.sound and q.sound <> ''
+        union all
+        select v.word, public.name_distance_by_sound(searched, v.word)
+        from public.name_vocabulary as v
+        where v.clinic_id = clinic and v.sound = public.name_sound(searched) and v.sound <> ''
             and length(searched) >= 3 and furthest >= 7
-        union
-        select v.word from public.name_vocabulary as v
+        union all
+        select v.word, public.name_distance_by_trigrams(searched, v.word)
+        from public.name_vocabulary as v
         where v.clinic_id = clinic and searched operator(public.<%) v.word
             and length(searched) >= 3 and furthest >= 7
-    ),
-    near as (
-        select f.word, public.name_distance(searched, q.swaps, q.sound, f.word) as distance from found as f, q
+        union all
+        select n.other, 8.2 from public.nickname as n where n.name = searched and furthest >= 8
     )
-    select near.word, near.distance from near
-    where near.distance >= nearest and near.distance < furthest + 1
-    union all
-    select n.other, 8.2 from public.nickname as n
-    where n.name = searched and furthest >= 8;
+    select near.word, min(near.distance)::real from near
+    where near.word <> searched
+    group by near.word
+    having min(near.distance) >= nearest and min(near.distance) < furthest + 1;
 end;
 
 -- One word: read from patient_name_word in its final order, tier after tier, until the cap is reached.
@@ -275,7 +285,8 @@ begin atomic
     union all
     (
         select p.id, 'code', 5, length((asked).code)::real / length(p.mrn_key), 'mrn' from public.patient as p
-        where p.clinic_id = clinic and p.mrn_key ^@ (asked).code and p.deleted_at is null
+        where p.clinic_id = clinic and p.mrn_key >= (asked).code and p.mrn_key < public.after_prefix((asked).code)
+            and p.deleted_at is null and p.merged_into is null
             and not exists (
                 select from public.patient as e
                 where e.clinic_id = clinic and e.deleted_at is null
@@ -314,7 +325,8 @@ begin atomic
         from (values ((asked).number, 'number'), ((asked).phone_digits, 'phone')) as f (digits, part)
         cross join lateral (
             select c.id, c.phone_reversed from public.patient as c
-            where c.clinic_id = clinic and c.phone_reversed ^@ reverse(ltrim(f.digits, '0'))
+            where c.clinic_id = clinic and c.phone_reversed >= reverse(ltrim(f.digits, '0'))
+                and c.phone_reversed < public.after_prefix(reverse(ltrim(f.digits, '0')))
                 and length(f.digits) >= 4 and c.deleted_at is null
             union
             select c.id, c.phone_reversed from public.patient as c
@@ -333,7 +345,8 @@ begin atomic
             p.id, 'email', case when p.email_key = (asked).email then 1 else 5 end,
             length((asked).email)::real / length(p.email_key), 'email'
         from public.patient as p
-        where p.clinic_id = clinic and p.email_key ^@ (asked).email and p.deleted_at is null
+        where p.clinic_id = clinic and p.email_key >= (asked).email and p.email_key < public.after_prefix((asked).email)
+            and p.deleted_at is null
         order by p.email_key, p.id
         limit cap
     )
@@ -435,7 +448,7 @@ begin
         );
         if cardinality(hits) = 0 and (asked).born is not null and parts = 1 then
             return query
-            select n.patient_id, 7::smallint, n.score, n.matched, row_number() over ()
+            select n.patient_id, 7::smallint, n.score::real, n.matched, row_number() over ()
             from (
                 select distinct on (u.patient_id) u.patient_id, u.score, u.matched, u.sort_key
                 from (
