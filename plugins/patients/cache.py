@@ -36,10 +36,9 @@ class PatientKey(msgspec.Struct, frozen=True):
     patient_id: UUID
 
 
-class SearchKey(msgspec.Struct, frozen=True):
+class SearchKey(Criteria, frozen=True, kw_only=True):
     """One page of one search; equal for all ways to write the same question."""
 
-    criteria: Criteria
     status: str
     page: int
     limit: int
@@ -78,7 +77,7 @@ async def _load_patients(on: Executor, keys: Sequence[PatientKey]) -> Mapping[Pa
 
 
 async def _load_search(on: Executor, key: SearchKey) -> FoundPatients:
-    return await search(on, key.criteria, key.status, key.page, key.limit)
+    return await search(on, key, key.status, key.page, key.limit)
 
 
 def _patients_found(_: SearchKey, value: FoundPatients) -> Iterable[UUID]:

@@ -34,7 +34,7 @@ _NO_LETTERS = re.compile(r"[\W_]+")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # one sign of these scripts is a whole name
 
 
-class Criteria(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     """What must hold, all of it; part of the cache key, so that equal searches written differently are one.
 
     Attributes:

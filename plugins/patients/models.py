@@ -9,6 +9,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from cito.core.http.paging import Pagination
+
 Sex = Literal["female", "male", "other", "unknown"]
 Status = Literal["active", "inactive", "deceased"]
 WantedStatus = Literal["active", "inactive", "deceased", "any"]
@@ -94,16 +96,6 @@ class FoundPatient(Patient, frozen=True, rename="camel", kw_only=True):
     """A patient in a search's answer; `match` is null where nothing was searched for."""
 
     match: Match | None = None
-
-
-class Pagination(msgspec.Struct, frozen=True, rename="camel"):
-    """Where a page stands. `total` stops at 1,000, and `totalIsCapped` says so."""
-
-    page: int
-    limit: int
-    total: int
-    total_is_capped: bool
-    pages: int
 
 
 class FoundPatients(msgspec.Struct, frozen=True, rename="camel"):

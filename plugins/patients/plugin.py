@@ -13,7 +13,7 @@ from cito.core.declarations import CacheFamily, Grant, Index, Invalidation, Seed
 from cito.core.hookspecs import Plugin, hookimpl
 from cito.plugins.patients import cache, queries, seed
 from cito.plugins.patients.indexes import INDEXES
-from cito.plugins.patients.routes import Patients
+from cito.plugins.patients.routes import READ, WRITE, Patients
 
 
 class PatientsPlugin(Plugin):
@@ -26,8 +26,8 @@ class PatientsPlugin(Plugin):
     def register_grants(self) -> Iterable[Grant]:
         """Return who reads and who writes patients."""
         return (
-            Grant(scope="patients:read", roles=("nurse", "doctor", "pharmacist", "clerk")),
-            Grant(scope="patients:write", roles=("nurse", "doctor", "clerk")),
+            Grant(scope=READ, roles=("nurse", "doctor", "pharmacist", "clerk")),
+            Grant(scope=WRITE, roles=("nurse", "doctor", "clerk")),
         )
 
     @hookimpl
@@ -60,8 +60,8 @@ class PatientsPlugin(Plugin):
         """Return the promises of issue and README, at 200,000 patients."""
         return (
             Target(operation="search_patients", p95_ms=50, hit_rate=0.7),
-            Target(operation="get_patient", p95_ms=20, hit_rate=0.7),
-            Target(operation="patient_metadata", p95_ms=20, hit_rate=0.7),
+            Target(operation="read_patient", p95_ms=20, hit_rate=0.7),
+            Target(operation="read_patient_metadata", p95_ms=20, hit_rate=0.7),
             Target(operation="register_patient", p95_ms=100),
             Target(operation="change_patient", p95_ms=100),
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from cito.core.declarations import Executor
+from cito.core.http.paging import RANKED_CAP, page_size, paginate
 from cito.plugins.patients.criteria import Criteria
-from cito.plugins.patients.models import FoundPatient, FoundPatients, Match, Pagination
+from cito.plugins.patients.models import FoundPatient, FoundPatients, Match
 from cito.plugins.patients.queries import (
     FoundRow,
     NaiveSearch,
@@ -17,8 +16,6 @@ from cito.plugins.patients.queries import (
     search_patients,
 )
 
-CAP = 1000
-DEFAULT_LIMIT, MOST_LIMIT = 20, 100
 TIERS = ("", "identifier", "exact", "transposed", "tokens", "prefix", "substring", "fuzzy", "nickname")
 
 
@@ -33,7 +30,7 @@ async def search(on: Executor, asked: Criteria, status: str, page: int, limit: i
         limit: patients on a page, 1 to 100.
     """
     assert on.clinic_id is not None
-    skip, take = _window(page, limit)
+    skip, take = page_size(page, limit, cap=RANKED_CAP)
     rows = await search_patients.all(
         on,
         Search(
@@ -59,7 +56,7 @@ async def search(on: Executor, asked: Criteria, status: str, page: int, limit: i
 async def search_naively(on: Executor, name: str, status: str, page: int, limit: int) -> FoundPatients:
     """Return what a pattern over both orders of a name finds: baseline of the benchmark, never a better answer."""
     assert on.clinic_id is not None
-    skip, take = _window(page, limit)
+    skip, take = page_size(page, limit, cap=RANKED_CAP)
     pattern = f"%{name.strip()}%"
     rows = await naive_search_patients.all(
         on, NaiveSearch(clinic_id=on.clinic_id, pattern=pattern, status=status, skip=skip, take=take)
@@ -67,17 +64,10 @@ async def search_naively(on: Executor, name: str, status: str, page: int, limit:
     return _page(rows, page, limit)
 
 
-def _window(page: int, limit: int) -> tuple[int, int]:
-    skip = min((page - 1) * limit, CAP)
-    return skip, min(limit, CAP - skip)
-
-
 def _page(rows: list[FoundRow], page: int, limit: int) -> FoundPatients:
-    found = rows[0].total if rows else 0
-    total = min(found, CAP)
+    total = rows[0].total if rows else 0
     patients = [_with_match(row.patient, row) for row in rows if row.patient is not None]
-    pages = math.ceil(total / limit)
-    return FoundPatients(patients, Pagination(page, limit, total, found > CAP, pages))
+    return FoundPatients(patients, paginate(page, limit, total, cap=RANKED_CAP))
 
 
 def _with_match(patient: FoundPatient, row: FoundRow) -> FoundPatient:

@@ -13,6 +13,7 @@ from cito.core.context import Context
 from cito.core.database.errors import UniqueViolation
 from cito.core.declarations import Executor
 from cito.core.errors import Conflict, FieldError, NotFound, PreconditionFailed, Problem
+from cito.core.http.preconditions import check_version
 from cito.core.ids import new_id
 from cito.plugins.patients import cache, queries
 from cito.plugins.patients.criteria import Filters, interpret
@@ -42,7 +43,7 @@ async def found(
     """
     site = await clinic(context, clinic_id)
     criteria = interpret(asked, site.region, site.locale)
-    key = cache.SearchKey(criteria, status, page, limit)
+    key = cache.SearchKey(**msgspec.structs.asdict(criteria), status=status, page=page, limit=limit)
     return await context.cache.get(cache.patient_search, key, clinic_id)
 
 
@@ -98,9 +99,9 @@ async def register(context: Context, clinic_id: UUID, sent: NewPatient) -> UUID:
 
 
 async def change(
-    context: Context, clinic_id: UUID, patient_id: UUID, version: int, sent: PatientChanges
+    context: Context, clinic_id: UUID, patient_id: UUID, expected: frozenset[int] | None, sent: PatientChanges
 ) -> None:
-    """Change a patient, if it is still the version that the client saw.
+    """Change a patient, if it is still a version that the client expects (None: any).
 
     Raises:
         NotFound, PreconditionFailed, Invalid, Conflict: nothing was changed.
@@ -111,8 +112,7 @@ async def change(
             stored = await queries.find_patient.one(tx, OnePatient(clinic_id, patient_id))
             if stored is None:
                 raise await _gone(tx, clinic_id, patient_id)
-            if version != stored.patient.version:
-                raise PreconditionFailed
+            check_version(stored.patient.version, expected)
             values = changed_values(clinic_id, stored.patient, sent, rules)
             contacts = (
                 None
@@ -121,7 +121,7 @@ async def change(
             )
             policies = None if isinstance(sent.insurance, UnsetType) else rules.policies(sent.insurance)
             rules.raise_if_broken()
-            written = ChangedPatient(version=version, **msgspec.structs.asdict(values))
+            written = ChangedPatient(version=stored.patient.version, **msgspec.structs.asdict(values))
             if not await queries.change_patient.run(tx, written):
                 raise PreconditionFailed
             owner = queries.OfPatient(clinic_id, patient_id)
@@ -134,18 +134,22 @@ async def change(
         raise _taken(error) from None
 
 
-async def remove(context: Context, clinic_id: UUID, patient_id: UUID, version: int | None) -> None:
+async def remove(
+    context: Context, clinic_id: UUID, patient_id: UUID, expected: frozenset[int] | None
+) -> None:
     """Take a patient out of every list; the record and what refers to it stay.
 
     Raises:
         NotFound, PreconditionFailed, Conflict: nothing was changed.
     """
     async with context.database.transaction(clinic_id) as tx:
-        held = await _lock(tx, clinic_id, patient_id, version)
+        held = await _lock(tx, clinic_id, patient_id, expected)
         await queries.delete_patient.run(tx, OneVersion(clinic_id, patient_id, held))
 
 
-async def merge(context: Context, clinic_id: UUID, survivor: UUID, version: int | None, sent: Merge) -> None:
+async def merge(
+    context: Context, clinic_id: UUID, survivor: UUID, expected: frozenset[int] | None, sent: Merge
+) -> None:
     """Make a duplicate part of another record: its id leads there from now on, what refers to it moves.
 
     Raises:
@@ -158,18 +162,17 @@ async def merge(context: Context, clinic_id: UUID, survivor: UUID, version: int 
     async with context.database.transaction(clinic_id) as tx:
         # Always in the same order, so that two merges wait for each other and never both.
         for id_ in sorted((survivor, sent.duplicate_id)):
-            await _lock(tx, clinic_id, id_, version if id_ == survivor else None)
+            await _lock(tx, clinic_id, id_, expected if id_ == survivor else None)
         await queries.merge_patients.run(tx, TwoPatients(clinic_id, survivor, sent.duplicate_id))
 
 
-async def _lock(tx: Executor, clinic_id: UUID, patient_id: UUID, version: int | None) -> int:
+async def _lock(tx: Executor, clinic_id: UUID, patient_id: UUID, expected: frozenset[int] | None) -> int:
     held = await queries.lock_patient.one(tx, OnePatient(clinic_id, patient_id))
     if held is None:
         raise NotFound
     if held.merged_into is not None:
         raise Conflict("the record was merged into another; change that one")
-    if version is not None and held.version != version:
-        raise PreconditionFailed
+    check_version(held.version, expected)
     return held.version
 
 

@@ -331,6 +331,7 @@ begin atomic
             union
             select c.id, c.phone_reversed from public.patient as c
             where c.clinic_id = clinic and c.phone_e164 is null and c.deleted_at is null
+                and f.digits is not null
                 and c.phone_reversed = any(array(
                     select left(reverse(coalesce(ltrim((asked).phone_e164, '+'), f.digits)), n)
                     from generate_series(7, 15) as n
