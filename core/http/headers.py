@@ -7,6 +7,7 @@ from collections.abc import Iterable
 Headers = tuple[tuple[bytes, bytes], ...]
 
 _COMMON: Headers = (
+    (b"server", b""),  # else the server adds its name
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
@@ -14,6 +15,7 @@ _COMMON: Headers = (
 _POLICY = b"content-security-policy"
 # No answer of the API is a page: nothing of it may be framed or run.
 _API: Headers = (*_COMMON, (_POLICY, b"default-src 'none'; frame-ancestors 'none'"))
+_API_UNSTORED: Headers = (*_API, (b"cache-control", b"no-store"))
 # Our own pages load their own files only and talk to their own origin only.
 _PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -28,14 +30,15 @@ _DOCUMENTATION: Headers = (
 
 
 def common_headers(path: str, given: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return what every answer carries. A page outside `/api` may bring its own content policy.
+    """Return what every answer carries besides its own headers.
+
+    An answer of the API that says nothing about caching may not be stored; a page may bring its own content policy.
 
     Args:
         path: the request's path.
         given: the answer's own headers.
     """
+    names = [name.lower() for name, _ in given]
     if path.startswith("/api"):
-        return _API
-    if path == "/docs":
-        return _DOCUMENTATION
-    return _COMMON if any(name.lower() == _POLICY for name, _ in given) else _PAGE
+        return _API if b"cache-control" in names else _API_UNSTORED
+    return _COMMON if _POLICY in names else _PAGE
