@@ -1,7 +1,8 @@
 """The composition root: an assembly and its URLs become one ASGI application.
 
-The way of a request: `Recorded` (record, ids, times) -> `Authenticated` (who) -> `Audited` (written down before it
-is shown) -> Litestar's routing -> `RouteGuard` (may they) -> the plugin's route. Everything a process has is opened in `opened` and closed in reverse.
+The way of a request: `Recorded` (record, ids, times) -> `Authenticated` (who) -> `Limited` (how much) -> `Audited`
+(written down before it is shown) -> Litestar's routing -> `RouteGuard` (may they) -> the plugin's route. Everything
+a process has is opened in `opened` and closed in reverse.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> Ap
     """
     settings, registry = assembly.settings, assembly.registry
     clock = clock or Clock()
-    layers = Layers(settings, registry, urls.app)
+    layers = Layers(settings, registry, urls)
     held: dict[str, Context] = {}
 
     @asynccontextmanager

@@ -62,6 +62,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     fast_path: bool = True
     max_body_bytes: int = 1_048_576
     request_timeout_seconds: float = 15.0
+    max_in_flight: int = 1_024  # requests in one process; more are shed, /health never is
     rate_per_subject_per_second: float = 500.0
     rate_per_clinic_per_second: float = 5_000.0
     cors_origins: tuple[str, ...] = ()

@@ -49,6 +49,7 @@ class Names:
         self.value_prefix = self.prefix + b"v:"
         self.lease_prefix = self.prefix + b"l:"
         self.process_prefix = self.prefix + b"p:"
+        self.counter_prefix = self.prefix + b"c:"
 
     def tag(self, tag: str) -> bytes:
         """Return where a tag's stamp is stored."""
@@ -59,6 +60,11 @@ class Names:
         """Return where a value is stored: `scope` is of `family_scope`, `key` of `encode`."""
         digest = blake2b(scope + key, key=self._secret, person=b"value", digest_size=20)
         return self.value_prefix + digest.hexdigest().encode()
+
+    def counter(self, name: str) -> bytes:
+        """Return where a counter is stored; its name may tell a person, so it is hashed."""
+        digest = blake2b(name.encode(), key=self._secret, person=b"counter", digest_size=16)
+        return self.counter_prefix + digest.hexdigest().encode()
 
     def digest(self, text: bytes) -> bytes:
         """Return 8 keyed bytes that vouch for `text`."""

@@ -190,6 +190,15 @@ class SharedTier:
         reply = await self._guarded("MGET", self._names.heartbeat, *tag_keys)
         return reply[0], reply[1:]
 
+    async def count(self, name: str, amount: int, life_ms: int) -> int:
+        """Add to a counter that all processes share and return its total; it ends `life_ms` after its first use.
+
+        Raises:
+            SharedAway: no answer in time; whether it was added is not known.
+        """
+        total: int = await self._run("count", [self._names.counter(name)], amount, life_ms)
+        return total
+
     async def peek(self, value_key: bytes) -> tuple[bytes | None, int]:
         """Return a value whatever its stamps, and the shared tier's clock (ms).
 

@@ -12,11 +12,14 @@ from cito.core.audit.entry import Entry
 from cito.core.audit.journal import Journal, JournalFullError
 from cito.core.audit.keys import audit_key
 from cito.core.audit.store import store_directly
+from cito.core.cache.shared import SharedTier
 from cito.core.context import Context
+from cito.core.embedded import Urls
 from cito.core.http.asgi import RECORD, App, Scope
 from cito.core.http.audit import Audited
 from cito.core.http.auth import Authenticated
 from cito.core.http.keys import load_keys
+from cito.core.http.limits import Limited, Limits
 from cito.core.http.record import Recorded
 from cito.core.http.revocation import follow
 from cito.core.http.tokens import TokenVerifier
@@ -29,21 +32,23 @@ _REFUSALS_PER_SECOND = (
 
 
 class Layers:
-    """Recorded -> Authenticated -> Audited -> the application.
+    """Recorded -> Authenticated -> Limited -> Audited -> the application.
 
     Args:
         settings: keys, limits, where the journal lies.
         registry: subscribers of finished requests.
-        database_url: of the application, for events of writes while the journal's disk is full.
+        urls: the database for events of writes while the journal's disk is full, the cache for shared rate limits.
 
     Raises:
         SettingsError: a key is missing outside development.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, database_url: str) -> None:
+    def __init__(self, settings: Settings, registry: Registry, urls: Urls) -> None:
         self.verifier = TokenVerifier(settings.auth, load_keys(settings))
         self.journal = Journal(settings.home / "audit")
-        self._direct = partial(store_directly, database_url, audit_key(settings))
+        self.limits = Limits(settings.http)
+        self._urls = urls
+        self._direct = partial(store_directly, urls.app, audit_key(settings))
         self._subscribers = registry.request_subscribers
         self._sample_ratio = settings.observability.sample_ratio
         self._refusals = 0
@@ -52,19 +57,25 @@ class Layers:
     def around(self, app: App) -> App:
         """Return the application behind all layers."""
         audited = Audited(app, self.journal, self._direct)
-        authenticated = Authenticated(audited, self.verifier, self._note_refusal)
+        limited = Limited(audited, self.limits)
+        authenticated = Authenticated(limited, self.verifier, self._note_refusal)
         return Recorded(authenticated, self._subscribers, self._sample_ratio)
 
     @asynccontextmanager
     async def running(self, context: Context) -> AsyncIterator[None]:
-        """Follow revocations for the length of a block, and close the journal's chain after it."""
+        """Follow revocations and share rates for the length of a block, and close the journal's chain after it."""
         following = asyncio.create_task(follow(context, self.verifier))
+        settings = context.settings.cache
+        shared = SharedTier(self._urls.cache, context.cache.names, settings.deadline_ms / 1_000)
+        if settings.enabled:
+            self.limits.share(shared.count)
         try:
             yield
         finally:
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            await shared.close()
             self.journal.close()
 
     def _note_refusal(self, scope: Scope) -> None:
