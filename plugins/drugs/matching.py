@@ -6,7 +6,7 @@ least off the text. Whatever is merely alike becomes a suggestion that a person 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from cito.plugins.drugs.folding import squash
@@ -34,11 +34,11 @@ class Knowledge(Protocol):
         ...
 
     def ingredient(self, key: str) -> str | None:
-        """Return the ingredient that this names, by its own name or by one known synonym."""
+        """Return the key of the ingredient that this names, by its own name or by its only meaning as a synonym."""
         ...
 
     def composed_of(self, ingredients: frozenset[str]) -> Sequence[Drug]:
-        """Return the drugs with exactly these ingredients."""
+        """Return the drugs with exactly these ingredients, given by key."""
         ...
 
     def near(self) -> Sequence[Alias]:
@@ -102,24 +102,23 @@ def _numbered(request: Request, found: Iterable[Drug], known: Knowledge) -> list
 
 def _by_ingredients(words: tuple[str, ...], known: Knowledge) -> list[Drug]:
     """Return the drugs made of exactly the ingredients that the words name, in any order; all words must count."""
-    named = _ingredients(words, known) if len(words) <= MAX_WORDS else None
-    if not named or len(set(named)) < len(named):
+    if len(words) > MAX_WORDS:
         return []
-    return list(known.composed_of(frozenset(named)))
+    for named in _ingredients(words, known):
+        drugs = known.composed_of(frozenset(named)) if len(set(named)) == len(named) else ()
+        if drugs:
+            return list(drugs)
+    return []
 
 
-def _ingredients(words: tuple[str, ...], known: Knowledge) -> list[str] | None:
-    """Split the words into ingredient names, longest first; None where some word is no part of one."""
+def _ingredients(words: tuple[str, ...], known: Knowledge) -> Iterator[list[str]]:
+    """Yield each way to split the words into ingredient names, longest names first; none where a word is left."""
     if not words:
-        return []
+        yield []
     for length in range(min(MAX_PHRASE_WORDS, len(words)), 0, -1):
         ingredient = known.ingredient(squash("".join(words[:length])))
-        if ingredient is None:
-            continue
-        rest = _ingredients(words[length:], known)
-        if rest is not None:
-            return [ingredient, *rest]
-    return None
+        if ingredient is not None:
+            yield from ([ingredient, *rest] for rest in _ingredients(words[length:], known))
 
 
 def _decided(found: Sequence[Drug], matched_on: str, parsed: Parsed, most: int) -> Resolution:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+
+from cito.core.http.paging import Pagination
 
 
 class Schedule(msgspec.Struct, frozen=True, rename="camel"):
@@ -100,6 +103,66 @@ class Resolution(msgspec.Struct, frozen=True, rename="camel"):
     suggestions: tuple[Suggestion, ...] = ()
     parsed: Parsed = Parsed()
     matched_on: str | None = None
+
+
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+]
+Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=500)]
+Jurisdiction = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")]
+ScheduleCode = Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
+
+
+class NewSchedule(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """How a jurisdiction controls the drug: ISO 3166 alpha-2, and the schedule as it is written there."""
+
+    jurisdiction: Jurisdiction
+    schedule: ScheduleCode
+
+
+class NewDrug(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """A drug to be added; without ingredients, the parts of its generic name are them (`a/b`: a and b)."""
+
+    generic_name: Name
+    brand_names: Names = ()
+    keywords: Names = ()
+    ingredients: Names = ()
+    classes: Names = ()
+    schedules: tuple[NewSchedule, ...] = ()
+    prescription_only: bool = True
+    is_active: bool = True
+
+
+class DrugChange(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The fields of a drug to change; a list replaces the whole list."""
+
+    generic_name: Name | msgspec.UnsetType = msgspec.UNSET
+    brand_names: Names | msgspec.UnsetType = msgspec.UNSET
+    keywords: Names | msgspec.UnsetType = msgspec.UNSET
+    ingredients: Names | msgspec.UnsetType = msgspec.UNSET
+    classes: Names | msgspec.UnsetType = msgspec.UNSET
+    schedules: tuple[NewSchedule, ...] | msgspec.UnsetType = msgspec.UNSET
+    prescription_only: bool | msgspec.UnsetType = msgspec.UNSET
+    is_active: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class LookupRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Up to 100 typed names; one that cannot be a name gets the status `invalid` in its place."""
+
+    names: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
+
+
+class LookupAnswers(msgspec.Struct, frozen=True, rename="camel"):
+    """One answer for each name, in the order of the names."""
+
+    results: tuple[Resolution, ...]
+
+
+class DrugPage(msgspec.Struct, frozen=True, rename="camel"):
+    """A page of drugs."""
+
+    drugs: tuple[Drug, ...]
+    pagination: Pagination
 
 
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")

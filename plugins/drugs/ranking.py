@@ -45,7 +45,8 @@ def ranked(request: Request, near: Iterable[Alias], *, most: int) -> tuple[Sugge
         found = _rank(request, alias)
         if found and (alias.drug.id not in best or found.order < best[alias.drug.id].order):
             best[alias.drug.id] = found
-    chosen = sorted(best.values(), key=lambda found: (found.order, found.alias.drug.id.bytes))[:most]
+    # One name of several drugs, equally near: the entry that was made last, whose id is the greatest.
+    chosen = sorted(best.values(), key=lambda found: (found.order, -found.alias.drug.id.int))[:most]
     return tuple(Suggestion(found.alias.drug, found.score, found.reason) for found in chosen)
 
 

@@ -1,52 +1,16 @@
-"""The whole vocabulary in memory: the same answers as the tables, without a round trip."""
+"""The whole vocabulary in memory: the same answers as the tables give, without a round trip."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from cito.plugins.drugs.folding import fold, squash, trigrams
+from cito.plugins.drugs.folding import squash, trigrams
 from cito.plugins.drugs.matching import Alias, resolve
-from cito.plugins.drugs.models import Drug, Kind, Resolution, class_slug
+from cito.plugins.drugs.models import Drug, Resolution
+from cito.plugins.drugs.names import aliases_of, ingredient_keys, ingredient_named
 from cito.plugins.drugs.parsing import Request, read
 from cito.plugins.drugs.ranking import MOST_CANDIDATES, NEAR_SIMILARITY
-
-# Other names of substances that are not sold alone, so that no drug's keyword says it.
-INGREDIENT_SYNONYMS: Mapping[str, str] = {
-    "clavulanate": "clavulanic acid",
-    "clavulanate potassium": "clavulanic acid",
-    "potassium clavulanate": "clavulanic acid",
-    "clav": "clavulanic acid",
-}
-
-
-def aliases_of(drug: Drug) -> list[Alias]:
-    """Return every name of a drug; a name counts once, as the strongest kind it has."""
-    named = (
-        (Kind.GENERIC, (drug.generic_name,)),
-        (Kind.BRAND, drug.brand_names),
-        (Kind.KEYWORD, drug.keywords),
-    )
-    found: dict[str, Alias] = {}
-    for kind, names in named:
-        for name in names:
-            folded = fold(name)
-            if folded:
-                found.setdefault(squash(folded), Alias(name, folded, kind, drug))
-    return list(found.values())
-
-
-def ingredient_names(drug: Drug) -> list[tuple[str, str]]:
-    """Return folded (name, ingredient) pairs that a drug teaches: its ingredients, and synonyms of an only ingredient.
-
-    A keyword that is a class ("benzodiazepine") is no synonym; brands are products, not substances.
-    """
-    own = [fold(ingredient) for ingredient in drug.ingredients]
-    pairs = [(ingredient, ingredient) for ingredient in own]
-    if len(own) == 1:
-        synonyms = (word for word in drug.keywords if class_slug(word) not in drug.classes)
-        pairs += [(fold(name), own[0]) for name in (drug.generic_name, *synonyms)]
-    return pairs
 
 
 class Vocabulary:
@@ -55,7 +19,7 @@ class Vocabulary:
     def __init__(self, drugs: Iterable[Drug]) -> None:
         self._named: dict[str, list[Alias]] = defaultdict(list)
         self._composed: dict[frozenset[str], list[Drug]] = defaultdict(list)
-        self._ingredients = {squash(fold(name)): own for name, own in INGREDIENT_SYNONYMS.items()}
+        self._ingredients: set[str] = set()
         self._aliases: list[Alias] = []
         self._sizes: list[int] = []
         self._postings: dict[str, list[int]] = defaultdict(list)
@@ -77,16 +41,15 @@ class Vocabulary:
 
     def _add(self, drug: Drug) -> None:
         for alias in aliases_of(drug):
-            key = squash(alias.folded)
-            self._named[key].append(alias)
+            self._named[squash(alias.folded)].append(alias)
             grams = trigrams(alias.folded)
             for gram in grams:
                 self._postings[gram].append(len(self._aliases))
             self._aliases.append(alias)
             self._sizes.append(len(grams))
-        self._composed[frozenset(map(fold, drug.ingredients))].append(drug)
-        for name, ingredient in ingredient_names(drug):
-            self._ingredients.setdefault(squash(name), ingredient)
+        keys = ingredient_keys(drug)
+        self._ingredients.update(keys)
+        self._composed[frozenset(keys)].append(drug)
 
     def alike(self, folded: str) -> list[Alias]:
         """Return aliases by trigram similarity, the most similar first, as pg_trgm would."""
@@ -113,7 +76,7 @@ class _Asked:
         return self._vocabulary._named.get(key, ())  # noqa: SLF001 - one thing in two halves
 
     def ingredient(self, key: str) -> str | None:
-        return self._vocabulary._ingredients.get(key)  # noqa: SLF001
+        return ingredient_named(key, self._vocabulary._ingredients, self.named(key))  # noqa: SLF001
 
     def composed_of(self, ingredients: frozenset[str]) -> Sequence[Drug]:
         return self._vocabulary._composed.get(ingredients, ())  # noqa: SLF001

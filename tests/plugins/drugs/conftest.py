@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+import psycopg
 import pytest
+from support import OpenSite, Site
 
+from cito.plugins.drugs.importing import import_lines
 from cito.plugins.drugs.models import Drug, Schedule, class_slug
+from cito.plugins.drugs.reading import Line
 from cito.plugins.drugs.vocabulary import Vocabulary
 
 
@@ -43,3 +48,24 @@ def case_drugs(lookup_cases: dict[str, Any]) -> dict[str, Drug]:
 def vocabulary(case_drugs: dict[str, Drug]) -> Vocabulary:
     """The drugs of the cases, in memory."""
     return Vocabulary(case_drugs.values())
+
+
+@pytest.fixture(scope="session")
+def case_names(case_drugs: dict[str, Drug]) -> dict[str, str]:
+    """The generic names of the cases' drugs, by the cases' own ids."""
+    return {case_id: drug.generic_name for case_id, drug in case_drugs.items()}
+
+
+@pytest.fixture(scope="module")
+async def case_site(open_site: OpenSite, case_drugs: dict[str, Drug]) -> AsyncIterator[Site]:
+    """A site whose vocabulary is the drugs of the cases and no other."""
+    async with open_site(plugins=("drugs",)) as site:
+        async with await psycopg.AsyncConnection.connect(site.urls.owner) as connection:
+            await import_lines(connection, [as_line(drug) for drug in case_drugs.values()], lambda *_: None)
+        yield site
+
+
+def as_line(drug: Drug) -> Line:
+    """A drug as a line of a file."""
+    given = {name: getattr(drug, name) for name in Drug.__struct_fields__[2:-1]}
+    return Line(0, drug.generic_name, given)

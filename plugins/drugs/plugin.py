@@ -1,0 +1,117 @@
+"""The plugin `drugs`: what it declares, as a table of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+from litestar.types import ControllerRouterHandler
+
+from cito.core.database.query import Query, Statement
+from cito.core.declarations import CacheFamily, Command, Grant, Index, Invalidation, Seed, Target
+from cito.core.hookspecs import Plugin, hookimpl
+from cito.plugins.drugs import cache, commands, queries, routes
+from cito.plugins.drugs.seed import load_drugs
+
+
+class Drugs(Plugin):
+    """The vocabulary of medicines: the right one, or an honest question."""
+
+    name = "drugs"
+    sql = files("cito.sql") / "drugs"
+
+    @hookimpl
+    def register_grants(self) -> Iterable[Grant]:
+        """Return who reads the vocabulary and who writes it."""
+        return (
+            Grant(scope=routes.READ, roles=("nurse", "doctor", "pharmacist", "clerk", "admin")),
+            Grant(scope=routes.WRITE, roles=("pharmacist", "admin")),
+        )
+
+    @hookimpl
+    def register_routes(self) -> Iterable[ControllerRouterHandler]:
+        """Return `/api/drugs`."""
+        return (routes.Vocabulary,)
+
+    @hookimpl
+    def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
+        """Return all bindings, naive twins among them."""
+        return queries.ALL
+
+    @hookimpl
+    def register_indexes(self) -> Iterable[Index]:
+        """Return the indexes of the vocabulary."""
+        return (
+            Index(
+                name="drug_aliases_key",
+                table="drug_aliases",
+                serves=("lookup_drugs", "search_drugs"),
+                because="a typed name, brand or keyword is found by its folded key, without reading the others",
+            ),
+            Index(
+                name="drug_aliases_alike",
+                table="drug_aliases",
+                serves=("lookup_drugs", "search_drugs"),
+                because="misspelt names are found by their trigrams",
+            ),
+            Index(
+                name="drugs_active_generic",
+                table="drugs",
+                serves=("list_drugs",),
+                because="a page of the active drugs by generic name needs no sort",
+            ),
+            Index(
+                name="drugs_ingredients",
+                table="drugs",
+                serves=("lookup_drugs",),
+                because="combinations are found by what they are made of",
+            ),
+            Index(
+                name="drugs_classes",
+                table="drugs",
+                serves=("list_drugs_of_class",),
+                because="a class is a small part of the vocabulary",
+            ),
+            Index(
+                name="drug_schedules_schedule",
+                table="drug_schedules",
+                serves=("list_drugs_of_schedule",),
+                because="a schedule is a small part of the vocabulary",
+            ),
+        )
+
+    @hookimpl
+    def register_cache_families(self) -> Iterable[CacheFamily[Any, Any]]:
+        """Return a lookup, a drug, and a page of drugs."""
+        return cache.FAMILIES
+
+    @hookimpl
+    def register_invalidations(self) -> Iterable[Invalidation]:
+        """Return what a change of the vocabulary makes stale."""
+        return cache.INVALIDATIONS
+
+    @hookimpl
+    def register_targets(self) -> Iterable[Target]:
+        """Return the promises, measured under load with varied parameters."""
+        return (
+            Target(operation="look_up_drug", p95_ms=20, hit_rate=0.95),
+            Target(operation="look_up_drugs", p95_ms=50, hit_rate=0.95),
+            Target(operation="search_drugs", p95_ms=50, hit_rate=0.5),
+            Target(operation="read_drug", p95_ms=20, hit_rate=0.8),
+            Target(operation="add_drug", p95_ms=100),
+            Target(operation="change_drug", p95_ms=100),
+        )
+
+    @hookimpl
+    def register_seed_data(self) -> Iterable[Seed]:
+        """Return the demo vocabulary."""
+        return (Seed(name="drugs", load=load_drugs),)
+
+    @hookimpl
+    def register_commands(self) -> Iterable[Command]:
+        """Return `cito drugs`."""
+        return (Command(name="drugs", app=commands.app),)
+
+
+plugin = Drugs()
