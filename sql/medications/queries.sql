@@ -43,7 +43,13 @@ with asked as materialized (
     from formulary_words(:search) as words
 ),
 
-matched as (
+coded as materialized (
+    select m.id, 0 as tier, false as combined, m.name_order
+    from unnest(:ndcs::text[]) as begins
+    inner join medications as m on m.ndc >= begins and m.ndc < begins || '~'
+),
+
+matched as materialized (
     select
         m.id,
         case
@@ -56,30 +62,32 @@ matched as (
             when m.search @@ a.whole then 7
             when m.search @@ a.name_prefixes then 8
             else 9
-        end as tier
+        end as tier,
+        position('/' in m.generic_name) > 0 as combined,
+        m.name_order
     from asked as a
     inner join medications as m on m.search @@ a.prefixes
+    where m.id not in (select c.id from coded as c)
     union all
-    select m.id, 0 as tier
-    from unnest(:ndcs::text[]) as begins
-    inner join medications as m on m.ndc >= begins and m.ndc < begins || '~'
+    select id, tier, combined, name_order
+    from coded
 ),
 
-ranked as (
-    select id, min(tier) as tier
+-- One ingredient before combinations; then by name.
+page as (
+    select id, tier, combined, name_order
     from matched
-    group by id
+    order by tier, combined, name_order, id
+    limit :size::bigint offset :past::bigint
 )
 
 select
     m.id, m.name, m.generic_name, m.dosage_form, m.strength, m.manufacturer, m.ndc, m.is_controlled,
     0 as active_prescriptions, m.version,
-    count(*) over () as total
-from ranked as r
-inner join medications as m on r.id = m.id
--- One ingredient before combinations; then by name.
-order by r.tier, position('/' in m.generic_name) > 0, m.name_order, m.id
-limit :size::bigint offset :past::bigint
+    (select count(*) from matched) as total
+from page as p
+inner join medications as m on p.id = m.id
+order by p.tier, p.combined, p.name_order, p.id
 
 -- name: count_found_medications(search, ndcs)
 -- How many medicines a search finds: for a page after the last, which has no row to say it.
@@ -111,15 +119,14 @@ with asked as materialized (
     where words <> ''
 ),
 
-beginning as (
+-- Materialized: with the limit pushed down, PostgreSQL walks the whole formulary by name instead.
+beginning as materialized (
     select m.id, m.name, m.generic_name, 1 as tier, m.name_order
     from asked as a
     inner join medications as m on m.name_words >= a.words and m.name_words < a.past_words
-    order by m.name_order, m.id
-    limit :size::bigint
 ),
 
-containing as (
+containing as materialized (
     select
         m.id, m.name, m.generic_name,
         case when m.search @@ a.name_prefixes then 2 else 3 end as tier,
@@ -129,8 +136,6 @@ containing as (
     where
         (select count(*) from beginning) < :size::bigint
         and not starts_with(m.name_words, a.words)
-    order by tier, m.name_order, m.id
-    limit :size::bigint
 )
 
 select id, name, generic_name

@@ -51,12 +51,12 @@ as $$
     where word.text <> ''
 $$;
 
--- Words in the order in which people list them: 2.5 mg before 10 mg.
+-- Words in the order in which people list them: 2.5 mg before 10 mg, 0.1 mg before 0.15 mg.
 create function formulary_order(words text) returns text
 language sql immutable strict parallel safe
 as $$
     select regexp_replace(
-        regexp_replace(words, '(?<![0-9.])(\d+)', '0000000\1', 'g'),
+        regexp_replace(regexp_replace(words, '(\d)(?=[^0-9. ])', '\1 ', 'g'), '(?<![0-9.])(\d+)', '0000000\1', 'g'),
         '(?<![0-9.])\d*(\d{8})(?!\d)', '\1', 'g'
     )
 $$;
