@@ -53,7 +53,7 @@ NAMES = [
     ("tylenol 500", ["Tylenol Extra Strength 500mg"]),
     ("children's tylenol", ["Children's Tylenol 160mg/5 mL"]),
     ("childrens tylenol", ["Children's Tylenol 160mg/5 mL"]),
-    ("tylenol children’s", ["Children's Tylenol 160mg/5 mL"]),
+    ("tylenol children\u2019s", ["Children's Tylenol 160mg/5 mL"]),
     ("lipitor", ["Lipitor 10mg", "Lipitor 20mg", "Lipitor 40mg", "Lipitor 80mg"]),
     ("xanax", ["Xanax 0.25mg", "Xanax 0.5mg", "Xanax 1mg", "Xanax 2mg", "Xanax XR 0.5mg"]),
     ("toprol xl", ["Toprol-XL 25mg", "Toprol-XL 50mg"]),
