@@ -78,7 +78,7 @@ TYPED = st.lists(WORDS, min_size=1, max_size=4).map(" ".join) | st.text(
 
 
 @given(typed=TYPED, page=st.integers(1, 3), limit=st.sampled_from([1, 5, 100]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_twin_finds_the_same_in_the_demo_data(
     database: Database, typed: str, page: int, limit: int
 ) -> None:
@@ -107,7 +107,7 @@ MEDICINE = st.tuples(NAME, NAME, NAME, st.none() | NAME, st.none() | NAME, st.no
 @given(
     medicines=st.lists(MEDICINE, min_size=1, max_size=12, unique_by=lambda row: row[5] or id(row)), typed=NAME
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_twin_finds_the_same_in_any_data(
     clean: tuple[Site, Database], medicines: list[tuple[str | int | None, ...]], typed: str
 ) -> None:
