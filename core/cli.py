@@ -20,7 +20,7 @@ import typer
 
 from cito.core.assembly import Assembly, assemble_cito, servers
 from cito.core.clock import Clock
-from cito.core.commands import audit, keys, output
+from cito.core.commands import audit, indexes, keys, output, queries
 from cito.core.commands import plugins as listing
 from cito.core.commands import serve as serving
 from cito.core.commands.bench import run_benchmark
@@ -48,6 +48,9 @@ app = typer.Typer(
 )
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(indexes.app, name="indexes")
+app.add_typer(queries.app, name="queries")
+app.command("explain")(queries.explain_named)
 _config: dict[str, Path | None] = {"path": None}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

@@ -1,7 +1,7 @@
 """Reads .sql files: named blocks, their promises, and `:name` parameters turned into `$n`.
 
 A block starts at `-- name: find_patient(clinic_id, id)`; comment lines follow (one line of documentation,
-`-- target: 5 ms`, `-- returns: one|many|rows`), then one SQL statement. The text that is sent is the text that
+`-- target: 5 ms`, `-- returns: one|many|rows`, perhaps `-- example: select ...`), then one SQL statement. The text that is sent is the text that
 `pg_stat_statements` shows: PostgreSQL itself infers each parameter's type, so write a cast (`:limit::int`)
 where it cannot. A colon after a number, a name, `)` or `]` is an array slice; write `[1: :last]` for a
 parameter there.
@@ -20,7 +20,7 @@ import msgspec
 Returns = Literal["one", "many", "rows"]
 
 _HEADER = re.compile(r"^--\s*name:\s*(?P<name>[a-z][a-z0-9_]{0,62})\s*(?:\((?P<params>[^)]*)\))?\s*$")
-_PROMISE = re.compile(r"^--\s*(?P<key>target|returns):\s*(?P<value>.*?)\s*$")
+_PROMISE = re.compile(r"^--\s*(?P<key>target|returns|example):\s*(?P<value>.*?)\s*$")
 _TOKEN = re.compile(
     r"""(?P<string>(?<![\w$])[eE]'(?:[^'\\]|''|\\.)*' | '(?:[^']|'')*')
       | (?P<identifier>"(?:[^"]|"")*")
@@ -48,6 +48,7 @@ class NamedQuery(msgspec.Struct, frozen=True, kw_only=True):
         parameters: names in the order of `$1`, `$2`, ...
         target_ms: the promised p95; None: no promise.
         returns: `one` or `many` rows, or only how many `rows` were touched.
+        example: a select that gives values to its parameters, by name, for plans; empty: none.
         text: the SQL as it is sent.
         source: file and line, for messages.
     """
@@ -59,6 +60,7 @@ class NamedQuery(msgspec.Struct, frozen=True, kw_only=True):
     returns: Returns
     text: str
     source: str
+    example: str = ""
 
 
 def read_queries(file: Traversable) -> dict[str, NamedQuery]:
@@ -85,6 +87,7 @@ def read_queries(file: Traversable) -> dict[str, NamedQuery]:
             returns=_returns(promises.get("returns"), name, source),
             text=text,
             source=source,
+            example=promises.get("example", ""),
         )
     return found
 

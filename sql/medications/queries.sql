@@ -13,6 +13,7 @@ where id = any(:ids::uuid[])
 -- name: list_medications(past, size)
 -- One page of the whole formulary by name, and how many there are.
 -- target: 20 ms
+-- example: select 0 as past, 20 as size
 -- returns: many
 select
     id, name, generic_name, dosage_form, strength, manufacturer, ndc, is_controlled,
@@ -32,6 +33,7 @@ select count(*) as total from medications
 -- One page of the medicines that hold every word, as a prefix at least, or begin with one of the NDCs, best
 -- first, and how many there are in all.
 -- target: 20 ms
+-- example: select 'aspirin 81' as search, array[]::text[] as ndcs, 0 as past, 20 as size
 -- returns: many
 with asked as materialized (
     select
@@ -92,6 +94,7 @@ order by p.tier, p.combined, p.name_order, p.id
 -- name: count_found_medications(search, ndcs)
 -- How many medicines a search finds: for a page after the last, which has no row to say it.
 -- target: 20 ms
+-- example: select 'aspirin' as search, array[]::text[] as ndcs
 -- returns: one
 select count(*) as total
 from (
@@ -108,6 +111,7 @@ from (
 -- What may be meant by the beginning of a name: names that begin with it, then names with such words, then
 -- medicines whose generic name has them.
 -- target: 10 ms
+-- example: select 'asp' as typed, 10 as size
 -- returns: many
 with asked as materialized (
     select
@@ -147,6 +151,7 @@ limit :size::bigint
 -- What a misspelt name may mean: asked only when nothing begins with it. Suggests; never decides. Candidates
 -- share trigrams with the first word; of these, what begins nearly as was typed, by edit distance.
 -- target: 20 ms
+-- example: select 'asprin' as typed, 10 as size
 -- returns: many
 with asked as materialized (
     select left(words, 60) as words, split_part(words, ' ', 1) as first_word, least(length(words), 60) as letters

@@ -1,0 +1,117 @@
+"""Parameters to plan a named query with: from its own `-- example:` line, or sampled from the data by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from cito.core.database.owner import OwnerConnection
+from cito.core.database.plans import PLANS
+from cito.core.database.sql import NamedQuery
+
+_LIST = 20  # how many values a list parameter gets
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table of the domains: its estimated rows and its columns."""
+
+    name: str
+    rows: int
+    columns: tuple[str, ...]
+
+
+class Example(msgspec.Struct, frozen=True):
+    """Values of a query's parameters in their order, and the clinic whose rows are meant (None: no clinic's)."""
+
+    values: tuple[Any, ...]
+    clinic_id: str | None
+
+
+class ExampleError(LookupError):
+    """An `-- example:` that PostgreSQL refuses; the message names the query."""
+
+
+async def tables(owner: OwnerConnection) -> dict[str, Table]:
+    """Return the domains' tables by name."""
+    rows = await (await owner.execute(PLANS["table_shapes"].encode())).fetchall()
+    return {name: Table(name, count, tuple(columns)) for name, count, columns in rows}
+
+
+async def example(owner: OwnerConnection, query: NamedQuery, known: Mapping[str, Table]) -> Example | None:
+    """Return values to try a query with; None: it has parameters that neither its example nor the data give.
+
+    A parameter with the name of a column of a table in the query's text takes that column's value in one
+    row; one with a column's plural takes twenty. Whatever cannot be guessed so is said in an example line:
+    `-- example: select clinic_id, 'smith' as name from patients limit 1`.
+
+    Raises:
+        ExampleError: the example line is wrong.
+    """
+    asked: Sequence[bytes | sql.Composed] = (
+        [query.example.encode()] if query.example else _guesses(query, known)
+    )
+    if not query.parameters and not asked:
+        return Example((), None)
+    for statement in asked:
+        try:
+            found = await _sample(owner, statement)
+        except psycopg.Error as error:
+            raise ExampleError(
+                f"{query.source}: {query.name}: its example: {error.diag.message_primary}"
+            ) from None
+        if found is not None and set(query.parameters) <= set(found):
+            clinic_id = found.get("clinic_id")
+            return Example(
+                tuple(found[name] for name in query.parameters), None if clinic_id is None else str(clinic_id)
+            )
+    return None
+
+
+def _guesses(query: NamedQuery, known: Mapping[str, Table]) -> list[sql.Composed]:
+    words = set(re.findall(r"\w+", query.text))
+    guesses: list[sql.Composed] = []
+    for table in sorted((t for t in known.values() if t.name in words), key=lambda t: -t.rows):
+        name = sql.Identifier(table.name)
+        picked: list[sql.Composable] = []
+        for parameter in query.parameters:
+            if parameter in table.columns:
+                picked.append(sql.Identifier(parameter))
+            elif parameter.endswith("s") and parameter[:-1] in table.columns:
+                many = sql.SQL(
+                    "(select array_agg({0}) from (select {0} from {1} as other {2} limit {3}) as sampled)"
+                )
+                same = (
+                    sql.SQL("where other.clinic_id = one.clinic_id")
+                    if "clinic_id" in table.columns
+                    else sql.SQL("")
+                )
+                column = sql.Identifier(parameter[:-1])
+                picked.append(
+                    many.format(column, name, same, sql.Literal(_LIST))
+                    + sql.SQL(" as {}").format(sql.Identifier(parameter))
+                )
+            else:
+                break
+        else:
+            if "clinic_id" in table.columns and "clinic_id" not in query.parameters:
+                picked.append(sql.Identifier("clinic_id"))
+            guesses.append(
+                sql.SQL("select {} from {} as one limit 1").format(
+                    sql.SQL(", ").join(picked or [sql.SQL("1")]), name
+                )
+            )
+    return guesses
+
+
+async def _sample(owner: OwnerConnection, statement: bytes | sql.Composed) -> dict[str, Any] | None:
+    async with owner.transaction(force_rollback=True):
+        await owner.execute(PLANS["see_as_search"].encode())
+        cursor = await owner.execute(statement)
+        row = await cursor.fetchone()
+        names = [column.name for column in cursor.description or ()]
+    return None if row is None else dict(zip(names, row, strict=True))
