@@ -11,8 +11,9 @@ from litestar.types import ControllerRouterHandler
 from cito.core.database.query import Query, Statement
 from cito.core.declarations import CacheFamily, Command, Grant, Index, Invalidation, Seed, Target
 from cito.core.hookspecs import Plugin, hookimpl
-from cito.plugins.drugs import cache, commands, queries, routes
+from cito.plugins.drugs import cache, commands, queries, routes, triage_queries, triage_routes
 from cito.plugins.drugs.seed import load_drugs
+from cito.plugins.drugs.settings import DrugsSettings
 
 
 class Drugs(Plugin):
@@ -20,6 +21,7 @@ class Drugs(Plugin):
 
     name = "drugs"
     sql = files("cito.sql") / "drugs"
+    settings = DrugsSettings
 
     @hookimpl
     def register_grants(self) -> Iterable[Grant]:
@@ -27,17 +29,19 @@ class Drugs(Plugin):
         return (
             Grant(scope=routes.READ, roles=("nurse", "doctor", "pharmacist", "clerk", "admin")),
             Grant(scope=routes.WRITE, roles=("pharmacist", "admin")),
+            Grant(scope=triage_routes.ASK, roles=("nurse", "doctor", "pharmacist")),
+            Grant(scope=triage_routes.OVERRIDE, roles=("doctor", "pharmacist")),
         )
 
     @hookimpl
     def register_routes(self) -> Iterable[ControllerRouterHandler]:
-        """Return `/api/drugs`."""
-        return (routes.Vocabulary,)
+        """Return `/api/drugs` and `/api/prescriptions/requests`."""
+        return (routes.Vocabulary, triage_routes.Prescriptions)
 
     @hookimpl
     def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
         """Return all bindings, naive twins among them."""
-        return queries.ALL
+        return (*queries.ALL, *triage_queries.ALL)
 
     @hookimpl
     def register_indexes(self) -> Iterable[Index]:
@@ -99,6 +103,9 @@ class Drugs(Plugin):
             Target(operation="look_up_drugs", p95_ms=50, hit_rate=0.95),
             Target(operation="search_drugs", p95_ms=50, hit_rate=0.5),
             Target(operation="read_drug", p95_ms=20, hit_rate=0.8),
+            Target(operation="ask_for_prescription", p95_ms=100),
+            Target(operation="read_prescription_request", p95_ms=20),
+            Target(operation="override_prescription_request", p95_ms=100),
             Target(operation="add_drug", p95_ms=100),
             Target(operation="change_drug", p95_ms=100),
         )

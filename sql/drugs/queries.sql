@@ -251,3 +251,38 @@ delete from drug_schedules where drug_id = :drug_id
 insert into drug_schedules (drug_id, jurisdiction, schedule)
 select :drug_id, s.jurisdiction, s.schedule
 from unnest(:jurisdictions::text[], :schedules::text[]) as s (jurisdiction, schedule)
+
+-- name: add_prescription_request(clinic_id, id, patient_id, route, rules_version, requested_by, requested_at, answer)
+-- Adds a triaged request.
+-- target: 10 ms
+-- returns: rows
+insert into prescription_requests (
+    clinic_id, id, patient_id, route, rules_version, requested_by, requested_at, answer
+)
+values (:clinic_id, :id, :patient_id, :route, :rules_version, :requested_by, :requested_at, :answer)
+
+-- name: find_prescription_request(clinic_id, id)
+-- A request as it was answered, and the decisions against it, the last one last.
+-- target: 5 ms
+-- returns: one
+select
+    r.answer,
+    (
+        select coalesce(jsonb_agg(jsonb_build_object(
+            'id', o.id, 'route', o.route, 'reason', o.reason, 'overriddenBy', o.overridden_by,
+            'role', o.role, 'overriddenAt', o.overridden_at
+        ) order by o.overridden_at, o.id), '[]'::jsonb)
+        from prescription_overrides as o
+        where o.clinic_id = r.clinic_id and o.request_id = r.id
+    ) as overrides
+from prescription_requests as r
+where r.clinic_id = :clinic_id and r.id = :id
+
+-- name: add_prescription_override(clinic_id, id, request_id, route, reason, overridden_by, role, overridden_at)
+-- Adds a decision against the rules to a request.
+-- target: 10 ms
+-- returns: rows
+insert into prescription_overrides (
+    clinic_id, id, request_id, route, reason, overridden_by, role, overridden_at
+)
+values (:clinic_id, :id, :request_id, :route, :reason, :overridden_by, :role, :overridden_at)

@@ -45,13 +45,7 @@ with asked as materialized (
     from formulary_words(:search) as words
 ),
 
-coded as materialized (
-    select m.id, 0 as tier, false as combined, m.name_order
-    from unnest(:ndcs::text[]) as begins
-    inner join medications as m on m.ndc >= begins and m.ndc < begins || '~'
-),
-
-matched as materialized (
+matched as (
     select
         m.id,
         case
@@ -64,32 +58,30 @@ matched as materialized (
             when m.search @@ a.whole then 7
             when m.search @@ a.name_prefixes then 8
             else 9
-        end as tier,
-        position('/' in m.generic_name) > 0 as combined,
-        m.name_order
+        end as tier
     from asked as a
     inner join medications as m on m.search @@ a.prefixes
-    where m.id not in (select c.id from coded as c)
     union all
-    select id, tier, combined, name_order
-    from coded
+    select m.id, 0 as tier
+    from unnest(:ndcs::text[]) as begins
+    inner join medications as m on m.ndc >= begins and m.ndc < begins || '~'
 ),
 
--- One ingredient before combinations; then by name.
-page as (
-    select id, tier, combined, name_order
+ranked as (
+    select id, min(tier) as tier
     from matched
-    order by tier, combined, name_order, id
-    limit :size::bigint offset :past::bigint
+    group by id
 )
 
 select
     m.id, m.name, m.generic_name, m.dosage_form, m.strength, m.manufacturer, m.ndc, m.is_controlled,
     0 as active_prescriptions, m.version,
-    (select count(*) from matched) as total
-from page as p
-inner join medications as m on p.id = m.id
-order by p.tier, p.combined, p.name_order, p.id
+    count(*) over () as total
+from ranked as r
+inner join medications as m on r.id = m.id
+-- One ingredient before combinations; then by name.
+order by r.tier, position('/' in m.generic_name) > 0, m.name_order, m.id
+limit :size::bigint offset :past::bigint
 
 -- name: count_found_medications(search, ndcs)
 -- How many medicines a search finds: for a page after the last, which has no row to say it.
@@ -123,14 +115,15 @@ with asked as materialized (
     where words <> ''
 ),
 
--- Materialized: with the limit pushed down, PostgreSQL walks the whole formulary by name instead.
-beginning as materialized (
+beginning as (
     select m.id, m.name, m.generic_name, 1 as tier, m.name_order
     from asked as a
     inner join medications as m on m.name_words >= a.words and m.name_words < a.past_words
+    order by m.name_order, m.id
+    limit :size::bigint
 ),
 
-containing as materialized (
+containing as (
     select
         m.id, m.name, m.generic_name,
         case when m.search @@ a.name_prefixes then 2 else 3 end as tier,
@@ -140,6 +133,8 @@ containing as materialized (
     where
         (select count(*) from beginning) < :size::bigint
         and not starts_with(m.name_words, a.words)
+    order by tier, m.name_order, m.id
+    limit :size::bigint
 )
 
 select id, name, generic_name
@@ -148,33 +143,19 @@ order by tier, name_order, id
 limit :size::bigint
 
 -- name: suggest_similar_medications(typed, size)
--- What a misspelt name may mean: asked only when nothing begins with it. Suggests; never decides. Candidates
--- share trigrams with the first word; of these, what begins nearly as was typed, by edit distance.
+-- What a misspelt name may mean: asked only when nothing begins with it. Suggests; never decides.
 -- target: 20 ms
 -- example: select 'asprin' as typed, 10 as size
 -- returns: many
-with asked as materialized (
-    select left(words, 60) as words, split_part(words, ' ', 1) as first_word, least(length(words), 60) as letters
-    from formulary_words(:typed) as words
-    where length(words) >= 4
-),
-
-compared as (
-    select
-        m.id, m.name, m.generic_name, m.name_order, a.letters,
-        levenshtein(a.words, left(m.name_words, a.letters)) as from_name,
-        levenshtein(a.words, left(m.generic_words, a.letters)) as from_generic
-    from asked as a
-    inner join medications as m
-        on
-            split_part(m.name_words, ' ', 1) % a.first_word
-            or split_part(m.generic_words, ' ', 1) % a.first_word
-)
-
-select id, name, generic_name
-from compared
-where least(from_name, from_generic) <= letters / 3
-order by least(from_name, from_generic), from_name, name_order, id
+select m.id, m.name, m.generic_name
+from (select formulary_words(:typed) as words) as a
+inner join medications as m on a.words <% (m.name_words || ' ' || m.generic_words)
+where length(a.words) >= 4
+order by
+    word_similarity(a.words, m.name_words) desc,
+    word_similarity(a.words, m.generic_words) desc,
+    m.name_order,
+    m.id
 limit :size::bigint
 
 -- name: add_medication(id, name, generic_name, dosage_form, strength, manufacturer, ndc, is_controlled)

@@ -1,0 +1,2 @@
+drop table public.prescription_overrides;
+drop table public.prescription_requests;
