@@ -123,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     environment: Literal["development", "production"] = "development"
     home: Path = Path(".cito")
-    plugins: tuple[str, ...] = ("medications", "drugs")
+    plugins: tuple[str, ...] = ("patients", "medications", "drugs")
     server: Server = Server()
     database: DatabaseSettings = DatabaseSettings()
     cache: CacheSettings = CacheSettings()

@@ -9,9 +9,9 @@ from typing import Any
 from litestar.types import ControllerRouterHandler
 
 from cito.core.database.query import Query, Statement
-from cito.core.declarations import CacheFamily, Grant, Index, Invalidation, Seed, Target
+from cito.core.declarations import CacheFamily, Command, Grant, Index, Invalidation, Seed, Target
 from cito.core.hookspecs import Plugin, hookimpl
-from cito.plugins.patients import cache, queries, seed
+from cito.plugins.patients import cache, commands, queries, seed
 from cito.plugins.patients.indexes import INDEXES
 from cito.plugins.patients.routes import READ, WRITE, Patients
 
@@ -73,3 +73,8 @@ class PatientsPlugin(Plugin):
             Seed(name="clinics", load=seed.load_clinics),
             Seed(name="patients", load=seed.load_patients, after=("clinics",)),
         )
+
+    @hookimpl
+    def register_commands(self) -> Iterable[Command]:
+        """Return `cito clinics`."""
+        return (Command(name="clinics", app=commands.app),)

@@ -68,6 +68,14 @@ alter table public.patient_name_word force row level security;
 alter table public.name_vocabulary enable row level security;
 alter table public.name_vocabulary force row level security;
 
+-- A second lock on what is closed by rights already.
+create policy own_clinic on public.patient_name to cito_app
+using (clinic_id = nullif(current_setting('cito.clinic_id', true), '')::uuid);
+create policy own_clinic on public.patient_name_word to cito_app
+using (clinic_id = nullif(current_setting('cito.clinic_id', true), '')::uuid);
+create policy own_clinic on public.name_vocabulary to cito_app
+using (clinic_id = nullif(current_setting('cito.clinic_id', true), '')::uuid);
+
 -- The application may read the counts and the nicknames; all else here belongs to the search functions.
 revoke all on public.patient_name, public.patient_name_word, public.name_vocabulary from cito_app;
 revoke insert, update, delete on public.patient_count, public.nickname from cito_app;
