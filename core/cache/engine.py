@@ -27,7 +27,7 @@ from cito.core.cache.loads import Readers
 from cito.core.cache.local import LocalTier
 from cito.core.cache.observe import note, note_local, note_trips
 from cito.core.cache.resolve import Resolver
-from cito.core.cache.shared import SharedAway, SharedTier
+from cito.core.cache.shared import SharedTier
 from cito.core.cache.tags import EVERYTHING, DeclaredTags
 from cito.core.cache.tier import Shared
 from cito.core.clock import Clock
@@ -89,6 +89,7 @@ class Cache:
         self.plans: dict[str, Plan] = compile_families(families, names, self.local, self._monotonic)
         self.tags = DeclaredTags(plan.family for plan in self.plans.values())
         self.feed: Feed | None = None
+        self._fed_as_of = DEAD
         self._resolver = Resolver(
             shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic
         )
@@ -133,6 +134,7 @@ class Cache:
             self.names,
             changed=self.changed,
             flushed=self.flushed,
+            beaten=self._resolver.pulse.seen,
             vouched=self.vouched,
             monotonic=self._monotonic,
             period_seconds=min(0.1, strictest / 8),
@@ -241,17 +243,11 @@ class Cache:
 
         Never fails and never waits longer than the deadline: the relay does the same from the outbox.
         """
-        now = self._monotonic()
         if EVERYTHING in tags:
             self.flushed()
         names = tuple(dict.fromkeys(self.names.tag(tag) for tag in tags))
         again = self._ended(names)
-        shared = self._resolver.shared
-        if shared is not None:
-            try:
-                await shared.bump(names)
-            except SharedAway:
-                self._resolver.doubt(names, now)
+        await self._resolver.bump(names)
         again += self._ended(names)
         for entry in again:
             if entry.plan.family.strategy is Strategy.WRITE_THROUGH:
@@ -282,7 +278,7 @@ class Cache:
     async def _bump(self, names: tuple[bytes, ...]) -> None:
         self._ended(names)
         if self._resolver.shared is not None:
-            await self._resolver.shared.bump(names)
+            await self._resolver.shared.bump(names, 0)
         self._ended(names)
 
     def _ended(self, names: Sequence[bytes]) -> list[Entry[Any]]:
@@ -294,7 +290,7 @@ class Cache:
     @property
     def as_of(self) -> float:
         """Monotonic seconds: what was committed before has been told to this process; minus infinity: unknown."""
-        return self._resolver.fed_as_of
+        return self._fed_as_of
 
     # -- what the feed tells -----------------------------------------------------------------------------
 
@@ -308,7 +304,7 @@ class Cache:
 
     def vouched(self, as_of: float) -> None:
         """Take in the moment (monotonic seconds) up to which everything has been told."""
-        self._resolver.fed_as_of = as_of
+        self._fed_as_of = as_of
         for plan in self.plans.values():
             plan.vouched_until = as_of + plan.family.max_staleness_seconds
 

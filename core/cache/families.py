@@ -125,7 +125,7 @@ class Plan:
             rule = "needs a clinic" if self.family.scoped else "belongs to no clinic"
             raise KeyRefused(f"cache family {self.name}: it {rule}")
         try:
-            msgspec.convert(key, self.family.key, from_attributes=True)
+            msgspec.convert(msgspec.structs.asdict(key), self.family.key)
         except msgspec.ValidationError as error:
             field = str(error).rpartition("`$.")[2].rstrip("`")
             raise KeyRefused(f"cache family {self.name}: key field {field} has the wrong type") from None

@@ -39,6 +39,7 @@ class Feed:
         names: prefixes.
         changed: called with the names of stamps that have changed.
         flushed: called when everything may have changed: connection lost, server flushed, another epoch.
+        beaten: called with each heartbeat: it, when it was asked for, when it was answered.
         vouched: called with the moment (monotonic seconds) up to which everything has been told.
         monotonic: the clock.
         period_seconds: between two heartbeats asked for.
@@ -51,6 +52,7 @@ class Feed:
         *,
         changed: Changed,
         flushed: Callable[[], None],
+        beaten: Callable[[bytes | None, float, float], object],
         vouched: Callable[[float], None],
         monotonic: Callable[[], float],
         period_seconds: float,
@@ -61,6 +63,7 @@ class Feed:
         self._names = names
         self._changed = changed
         self._flushed = flushed
+        self._beaten = beaten
         self._vouched = vouched
         self._monotonic = monotonic
         self._period = period_seconds
@@ -103,6 +106,7 @@ class Feed:
             async with asyncio.timeout(_CUT_AFTER_SECONDS):
                 prefix = self._names.stamp_prefix
                 await self._ask(connection, "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
+            self._flushed()  # what was filled while nobody listened may have changed unheard
             self.connected = True
             while True:
                 async with asyncio.timeout(_CUT_AFTER_SECONDS):
@@ -114,6 +118,7 @@ class Feed:
         asked = self._monotonic()
         heartbeat = await self._ask(connection, "GET", self._names.heartbeat)
         answered = self._monotonic()
+        self._beaten(heartbeat, asked, answered)
         await self._ask(connection, "PING")
         known = self._pulse.epoch
         if self._pulse.seen(heartbeat, asked, answered) and known:

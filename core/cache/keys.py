@@ -48,6 +48,7 @@ class Names:
         self.heartbeat = self.stamp_prefix + b"h"
         self.value_prefix = self.prefix + b"v:"
         self.lease_prefix = self.prefix + b"l:"
+        self.witness_prefix = self.prefix + b"w:"
         self.process_prefix = self.prefix + b"p:"
         self.counter_prefix = self.prefix + b"c:"
 

@@ -68,7 +68,7 @@ class Stamps(Protocol):
         """Set stamps and move the heartbeat; returns the one found where it is not the expected."""
         ...
 
-    async def bump(self, tag_keys: Sequence[bytes]) -> None:
+    async def bump(self, tag_keys: Sequence[bytes], number: int) -> None:
         """Set stamps."""
         ...
 
@@ -163,7 +163,7 @@ class Relay:
             await self._new_epoch()
         keys = [self._names.tag(tag) for tag in dict.fromkeys(tags) if tag != EVERYTHING]
         if len(tags) >= self._full:
-            await self._stamps.bump(keys)
+            await self._stamps.bump(keys, 0)
             return self._mark(self._known, ahead=1)
         following = _heartbeat(self._known[:EPOCH], int(self._known[EPOCH:]) + 1)
         found = await self._stamps.beat(self._known, following, keys)

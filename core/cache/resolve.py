@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from cito.core.cache.codec import VECTOR_AT
-from cito.core.cache.entry import DEAD, Entry
+from cito.core.cache.entry import Entry
 from cito.core.cache.fill import Filler
 from cito.core.cache.flights import Batches, Flight
 from cito.core.cache.loads import Load, Loads, Readers
@@ -47,11 +47,12 @@ class Resolver:
         self._monotonic = monotonic
         self._batches = Batches(self._read)
         self._loads = Loads(readers, self._loaded, self._failed)
-        self._pulse = Pulse()
+        self.pulse = Pulse()
         self._stores: list[Stored] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self.fed_as_of = DEAD
-        self.doubted: dict[bytes, float] = {}
+        self._doubted: dict[bytes, float] = {}
+        self._unconfirmed: dict[bytes, tuple[float, int]] = {}
+        self._bumps = self._witnessed = 0
 
     def add(self, flight: Flight) -> None:
         """Resolve a flight; its waiters get the answer."""
@@ -61,9 +62,25 @@ class Resolver:
         else:
             self._batches.add(flight)
 
-    def doubt(self, tags: Sequence[bytes], since: float) -> None:
-        """Bypass tags whose bump failed until the relay has told what was committed before `since`."""
-        self.doubted.update(dict.fromkeys(tags, since))
+    async def bump(self, tags: Sequence[bytes]) -> None:
+        """Give tags new stamps, for a commit of this process.
+
+        Until the relay vouches for it, the bump is unconfirmed: a shared tier that fails over may lose it, and the
+        process's own next read would be stale. So the bump leaves a witness, which every read asks for; when it is
+        gone, or when the bump fails in the first place, the tags are in doubt, and reads of them go to the database.
+        """
+        since = self._monotonic()
+        if self.shared is None:
+            return
+        self._bumps += 1
+        number = self._bumps
+        try:
+            await self.shared.bump(tags, number)
+        except SharedAway:
+            self._doubted.update(dict.fromkeys(tags, since))
+        else:
+            self._unconfirmed.update(dict.fromkeys(tags, (since, number)))
+            self._witnessed = max(self._witnessed, number)
 
     async def close(self) -> None:
         """End everything under way."""
@@ -76,6 +93,7 @@ class Resolver:
     async def _read(self, flights: Sequence[Flight]) -> None:
         assert self.shared is not None
         asked = self._monotonic()
+        witnessed = self._witnessed
         try:
             reading = await self.shared.read(flights)
         except SharedAway:
@@ -87,8 +105,10 @@ class Resolver:
                 flight.fail(error)
             return
         now = self._monotonic()
-        self._pulse.seen(reading.heartbeat, asked, now)
-        as_of = max(self._pulse.as_of, self.fed_as_of)
+        self.pulse.seen(reading.heartbeat, asked, now)
+        as_of = self.pulse.as_of
+        if self._unconfirmed:
+            self._confirm(as_of, reading.witness, witnessed)
         if reading.heartbeat is None:
             self._bypass(flights)
             return
@@ -96,7 +116,7 @@ class Resolver:
         loads: list[Load] = []
         for flight, found in zip(flights, reading.found, strict=True):
             flight.trips += 1
-            if as_of + flight.plan.family.max_staleness_seconds <= now or self._doubted(flight, as_of):
+            if as_of + flight.plan.family.max_staleness_seconds <= now or self._in_doubt(flight, as_of):
                 bypassed.append(flight)
             else:
                 self._settle(flight, found, reading, asked, loads)
@@ -133,9 +153,26 @@ class Resolver:
         flight.waited_ms += delay
         asyncio.get_running_loop().call_later(delay / 1000, self._batches.add, flight)
 
-    def _doubted(self, flight: Flight, as_of: float) -> bool:
-        """Whether a bump of one of its tags failed and the relay has not made up for it yet."""
-        doubted = self.doubted
+    def _confirm(self, as_of: float, witness: tuple[int, int], witnessed: int) -> None:
+        """Forget bumps that the relay has vouched for; doubt those that the shared tier has lost.
+
+        Args:
+            as_of: what was committed before has been vouched for.
+            witness: the range of bumps that the shared tier had.
+            witnessed: the last bump that it must have had, as it was done before it was asked.
+        """
+        first, last = witness
+        kept: dict[bytes, tuple[float, int]] = {}
+        for tag, (since, number) in self._unconfirmed.items():
+            if number <= witnessed and not first <= number <= last:
+                self._doubted[tag] = since
+            elif since >= as_of:
+                kept[tag] = since, number
+        self._unconfirmed = kept
+
+    def _in_doubt(self, flight: Flight, as_of: float) -> bool:
+        """Whether a bump of one of its tags was lost and the relay has not made up for it yet."""
+        doubted = self._doubted
         if not doubted:
             return False
         for tag in flight.tag_keys:

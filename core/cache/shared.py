@@ -29,6 +29,7 @@ STAMP_LIFE_MS = 24 * 3600 * 1000
 """A stamp lives longer than any value; one that is gone is a miss, and a new one is another."""
 LEASE_MS = 1000
 """A process that died with a lease holds the others up no longer."""
+WITNESS_MS = 60_000
 _STAMP = 16
 
 
@@ -59,10 +60,17 @@ class Found(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One answer of the shared tier: heartbeat, its clock, and what was found, in the order asked."""
+    """One answer of the shared tier, in the order asked.
+
+    Attributes:
+        heartbeat: None: there is none, and nothing is vouched for.
+        clock_ms: the server's clock.
+        witness: first and last number of this process's bumps that the server has without a gap.
+    """
 
     heartbeat: bytes | None
     clock_ms: int
+    witness: tuple[int, int]
     found: Sequence[Found]
 
 
@@ -97,6 +105,7 @@ class SharedTier:
         self._deadline = deadline_seconds
         self._client = connect(url, deadline_seconds)
         self._token = os.urandom(8)
+        self._witness = names.witness_prefix + self._token.hex().encode()
         self._sha: dict[str, str] = {}
         self._probe: asyncio.Task[None] | None = None
         self.counts = SharedCounts()
@@ -124,7 +133,7 @@ class SharedTier:
             at = [positions.setdefault(tag, len(positions)) for tag in one.tag_keys]
             maps.append(b"".join(index.to_bytes(2, "big") for index in at))
         names = self._names
-        keys = [names.heartbeat, *positions, *(one.value_key for one in wanted)]
+        keys = [names.heartbeat, self._witness, *positions, *(one.value_key for one in wanted)]
         reply = await self._run(
             "read",
             keys,
@@ -139,9 +148,10 @@ class SharedTier:
         )
         found = [
             Found(None, item[0], item[1] == 1) if isinstance(item, list) else Found(item, b"", leased=False)
-            for item in reply[2:]
+            for item in reply[3:]
         ]
-        return Reading(reply[0], reply[1], found)
+        first, _, last = (reply[2] or b"0 0").partition(b" ")
+        return Reading(reply[0], reply[1], (int(first), int(last)), found)
 
     async def store(self, values: Sequence[Stored]) -> None:
         """Store values and end their leases.
@@ -154,13 +164,14 @@ class SharedTier:
             arguments += (value.stored, value.life_ms)
         await self._run("store", [value.key for value in values], *arguments)
 
-    async def bump(self, tag_keys: Sequence[bytes]) -> None:
-        """Give tags new stamps.
+    async def bump(self, tag_keys: Sequence[bytes], number: int) -> None:
+        """Give tags new stamps; `number` counts this process's bumps and is left as a witness.
 
         Raises:
             SharedAway: no answer in time; whether they have them is not known.
         """
-        await self._run("bump", tag_keys, STAMP_LIFE_MS, *new_stamps(len(tag_keys)))
+        stamps = new_stamps(len(tag_keys))
+        await self._run("bump", [self._witness, *tag_keys], STAMP_LIFE_MS, number, WITNESS_MS, *stamps)
 
     async def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
         """Set stamps and move the heartbeat; returns the one found where it is not the expected ('' = none).

@@ -24,8 +24,8 @@ class Shared(Protocol):
         """Store values and end their leases."""
         ...
 
-    async def bump(self, tag_keys: Sequence[bytes]) -> None:
-        """Give tags new stamps."""
+    async def bump(self, tag_keys: Sequence[bytes], number: int) -> None:
+        """Give tags new stamps and leave the number of this process's bump as a witness."""
         ...
 
     async def stamps(self, tag_keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:

@@ -1,29 +1,29 @@
 -- One round trip of reading: values with the stamps that vouch for them, missing stamps made, misses leased.
--- KEYS: heartbeat, stamps (each once), values.
+-- KEYS: heartbeat, witness (the range of this process's last bumps), stamps (each once), values.
 -- ARGV: number of stamps, life of a new stamp (ms), life of a lease (ms), lease token (8 bytes),
 --       seed of new stamps (12 random bytes), prefix of values, prefix of leases,
 --       then for each value the positions of its stamps (2 bytes each, big-endian).
--- Returns heartbeat, clock (ms), then for each value: its bytes if it is valid, else {stamp vector, leased}.
--- Without a heartbeat nothing can be vouched for: then only {false, clock}.
+-- Returns heartbeat, clock (ms), witness, then for each value: its bytes if it is valid, else {stamp vector, leased}.
+-- Without a heartbeat nothing can be vouched for: then only {false, clock, witness}.
 local count = tonumber(ARGV[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local found = redis.call('MGET', unpack(KEYS))
-if not found[1] then return {false, now} end
-for i = 2, count + 1 do
+if not found[1] then return {false, now, found[2]} end
+for i = 3, count + 2 do
   if not found[i] then
     found[i] = ARGV[5] .. struct.pack('>I4', i)
     redis.call('SET', KEYS[i], found[i], 'PX', ARGV[2])
   end
 end
 local epoch = string.sub(found[1], 1, 16)
-local reply = {found[1], now}
-for i = count + 2, #KEYS do
-  local positions = ARGV[i - count + 6]
+local reply = {found[1], now, found[2]}
+for i = count + 3, #KEYS do
+  local positions = ARGV[i - count + 5]
   local stamps = {epoch}
   for at = 1, #positions, 2 do
     local high, low = string.byte(positions, at, at + 1)
-    stamps[#stamps + 1] = found[high * 256 + low + 2]
+    stamps[#stamps + 1] = found[high * 256 + low + 3]
   end
   local vector = table.concat(stamps)
   local value = found[i]
