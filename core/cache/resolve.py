@@ -165,7 +165,7 @@ class Resolver:
         kept: dict[bytes, tuple[float, int]] = {}
         for tag, (since, number) in self._unconfirmed.items():
             if number <= witnessed and not first <= number <= last:
-                self._doubted[tag] = since
+                self._doubted[tag] = max(since, self._doubted.get(tag, since))
             elif since >= as_of:
                 kept[tag] = since, number
         self._unconfirmed = kept
