@@ -114,6 +114,14 @@ class Record:
         """Append a query that began at `start_ns` and ends now; call it where the caller's frames are on the stack."""
         spent = perf_counter_ns() - start_ns
         self.events.append(_new_tuple(Event, (What.QUERY, name, start_ns, spent, code, amount)))
+        self._ran(name, spent)
+
+    def take(self, event: Event) -> None:
+        """Append a query that someone else ran for this record, as one of its own."""
+        self.events.append(event)
+        self._ran(event.name, event.duration_ns)
+
+    def _ran(self, name: str, spent: int) -> None:
         runs = self.runs.get(name, 0) + 1
         self.runs[name] = runs
         if (spent >= slow_query_ns or runs == REPEATED) and name not in self.sites:

@@ -16,12 +16,13 @@ from uuid import UUID
 
 from cito.core.declarations import Executor
 from cito.core.errors import Unavailable
-from cito.core.telemetry import Event, Record, current_record
+from cito.core.telemetry import Event, Record, What, current_record
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _ON_THEIR_WAY = 2
+COALESCED = "coalesced"
 
 
 class Coalescer(Generic[K, V]):
@@ -66,7 +67,7 @@ class Coalescer(Generic[K, V]):
         outcome = await waiter
         record = current_record.get()
         if record is not None:
-            record.events.extend(outcome.events)
+            _note(record, outcome.events)
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
@@ -141,12 +142,21 @@ class _Group(Generic[K, V]):
         self.on_their_way = 0
 
 
+def _note(record: Record, events: Sequence[Event]) -> None:
+    """A batch counts as one run of its query for the request that owns it, and as none for the others."""
+    for event in events:
+        if event.what is What.QUERY and event.code != COALESCED:
+            record.take(event)
+        else:
+            record.events.append(event)
+
+
 def _answer(
     batch: Mapping[K, Sequence[Waiter[V]]], found: Mapping[K, V], error: Exception | None, record: Record
 ) -> None:
     """Wake everybody. Each gets the batch's events; all but one say `coalesced`, so that sums stay true."""
     own = tuple(record.events)
-    shared = tuple(event._replace(code="coalesced") for event in own)
+    shared = tuple(event._replace(code=COALESCED) for event in own)
     for key, waiters in batch.items():
         for waiter in waiters:
             if not waiter.done():
