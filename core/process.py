@@ -26,6 +26,7 @@ from cito.core.clock import Clock
 from cito.core.jobs.worker import run_worker
 from cito.core.logs import set_up_logs
 from cito.core.relaying import run_relay
+from cito.core.tasks import end
 
 _FOLLOW_SECONDS = 0.5
 Role = Callable[[Assembly, Clock], Coroutine[Any, Any, None]]
@@ -101,11 +102,16 @@ def _follow(parent: int) -> None:
 
 async def _until_stopped(work: Awaitable[None]) -> None:
     task = asyncio.ensure_future(work)
-    _on_stop(task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
+    told = asyncio.Event()
+    _on_stop(told.set)
+    waiting = asyncio.ensure_future(told.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if told.is_set():
+        await end(task)
         logging.getLogger("cito").info("stopped")
+    else:
+        await end(waiting)
+        await task
 
 
 def _on_stop(stop: Callable[[], object]) -> None:

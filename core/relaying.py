@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +16,7 @@ from cito.core.cache.shared import SharedAway, SharedTier
 from cito.core.database.outbox import MOST, Outbox, OutboxError
 from cito.core.registry import Registry
 from cito.core.settings import Settings
+from cito.core.tasks import end
 from cito.core.telemetry import Record
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,7 @@ async def standby_relay(
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def _stand_in(

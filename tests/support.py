@@ -18,6 +18,7 @@ from cito.core.assembly import Assembly
 from cito.core.embedded import Urls
 from cito.core.http.tokens import mint
 from cito.core.relaying import run_relay
+from cito.core.tasks import end
 
 CLINIC = UUID("01900000-0000-7000-8000-000000000001")
 OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
@@ -62,8 +63,7 @@ async def relayed(assembly: Assembly, urls: Urls) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from cito.core.cache.keys import Names
 from cito.core.cache.pulse import Pulse
+from cito.core.tasks import end
 
 log = logging.getLogger(__name__)
 _PUSH: Final = object()
@@ -81,8 +82,7 @@ class Feed:
     async def close(self) -> None:
         """Close the connection."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         await self._pool.aclose()
 
     async def _keep(self) -> None:
