@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -146,6 +146,30 @@ def items_family(loader: Loader, **changes: Any) -> CacheFamily[AllKey, Items]:
     return replace(family, **changes)
 
 
+class Gate:
+    """Holds a loader: `reached` is set when it arrives, `go` lets it through."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.go.wait()
+
+
+async def until(check: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Ask again and again until it is so."""
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110 - what is awaited happens in another process
+            await asyncio.sleep(0.002)
+
+
+def tag(shelf: Shelf, id_: int) -> str:
+    """The tag of one item."""
+    return f"item:{shelf.clinic}:{id_}"
+
+
 @dataclass
 class Process:
     """What one process has: its own cache, pool, loader and families."""
@@ -166,6 +190,14 @@ class Process:
     async def rename(self, name: str, id_: int = 1) -> None:
         async with self.database.transaction(self.clinic) as tx:
             await rename_item.run(tx, Named(self.clinic, id_, name))
+
+    async def warm(self, id_: int = 1) -> None:
+        """Have the item in the local tier: the first use of a tag makes its stamp, which is pushed."""
+
+        async def local() -> bool:
+            return bool((await self.get(id_)).outcome == "local")
+
+        await until(local)
 
     async def ready(self) -> Process:
         """Wait until the local tier is vouched for."""

@@ -134,11 +134,11 @@ def function_body(table: Table, rules: Sequence[Invalidation]) -> str:
 
 def _note(table: Table, tags: Sequence[str], rows: str, touched: str) -> str:
     """Return the statements that note the tags of some rows, of the rows that a statement touched."""
-    each = "\n      union ".join(f"select {_tag(table, tag)} from ({rows}) as r" for tag in tags)
+    each = "\n      union all ".join(f"select {_tag(table, tag)} from ({rows}) as r" for tag in tags)
     many = "\n".join(_note_many(table, tag, rows) for tag in tags)
     return f"""    if (select count(*) from (select from {touched} limit {MANY + 1}) as few) <= {MANY} then
       insert into cito.outbox (tag)
-      select tag from (
+      select distinct tag from (
       {each}
       ) as noted (tag) where tag is not null;
     else

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
-from shelf import Shelf
-
-
-async def until(check: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await check():  # noqa: ASYNC110 - the event is in another process
-            await asyncio.sleep(0.005)
+from shelf import Shelf, until
 
 
 async def test_miss_then_local_then_shared(shelf: Shelf) -> None:
