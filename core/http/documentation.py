@@ -14,6 +14,8 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from cito.core.http.openapi_problems import Document
+
 _SCRIPT_PATH = "/docs-assets/rapidoc.js"
 _SCRIPT = (files("cito.core.http") / "assets" / "rapidoc.js.gz").read_bytes()
 _PAGE = f"""<!doctype html>
@@ -61,7 +63,7 @@ def openapi_config(roles: Mapping[str, frozenset[str]], version: str) -> OpenAPI
         version=version,
         description=_description(roles),
         path="/docs",
-        render_plugins=[Page()],
+        render_plugins=[Page(), Document()],
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
