@@ -1,6 +1,6 @@
 """What only asking tells: how the cache server is, how far the relay is behind, who waits for a lock.
 
-Asked once a second, by the one process of the node that leads; each question has a deadline and may fail alone.
+Asked twice a second, by the one process of the node that leads; each question has a deadline and may fail alone.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from cito.observability.rules import rules_of
 from cito.observability.sinks import Webhook, tell_log, webhook_secret
 from cito.observability.slow_queries import Plan, SlowQueries, generic_plan
 
-ASK_SECONDS = 1.0
+ASK_SECONDS = 0.5
 log = logging.getLogger(__name__)
 
 

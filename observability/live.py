@@ -11,11 +11,13 @@ from cito.observability.histogram import Histogram
 from cito.observability.leader import Board
 from cito.observability.metrics import Slice
 from cito.observability.node import Node
+from cito.observability.notes import Note
 from cito.observability.performance import Report, hit_rate, outcomes_by_family
 
 _FAILED = 500
 _MOST_TRACES = 25
 _MOST_POINTS = 180
+_REQUESTS = frozenset({"slow_request", "failed_request", "trace"})
 
 
 class LiveView:
@@ -41,7 +43,7 @@ class LiveView:
             "curves": self._curves(node.series(window, now), window, now),
             "alerts": [*board.firing, *board.recent[:20]],
             "slowQueries": self._slow_queries(board),
-            "traces": [note for note in notes if note.steps or note.kind == "failed_request"][:_MOST_TRACES],
+            "traces": [_trace(note) for note in notes if note.kind in _REQUESTS][:_MOST_TRACES],
         }
 
     def _curves(self, buckets: Sequence[Slice], window: int, now: float) -> dict[str, list[float | None]]:
@@ -95,3 +97,21 @@ class LiveView:
             if alert.name in {"slow_query", "n_plus_one"}
         ]
         return sorted(found, key=lambda report: -report["at"])[:20]
+
+
+def _trace(note: Note) -> dict[str, Any]:
+    """Return a kept request as the page's waterfall wants it; times in ms from its start."""
+    return {
+        "kind": note.kind,
+        "at": note.at,
+        "operation": note.operation,
+        "route": note.route,
+        "ms": note.ms,
+        "traceId": note.trace_id,
+        "status": note.status,
+        "error": note.error,
+        "steps": [
+            {"kind": step.kind, "name": step.name, "at": step.at, "ms": step.ms, "code": step.code}
+            for step in note.steps
+        ],
+    }

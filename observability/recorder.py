@@ -11,6 +11,7 @@ from cito.observability.exporters.spool import Spool
 from cito.observability.metrics import Metrics
 from cito.observability.notes import Note, Step
 
+STREAM = "performance_live"
 _FAILED = 500
 _MOST_STEPS = 60  # of a waterfall that is kept for the live page
 _BUDGET_UNKNOWN = 20  # of queries in a job or in a route that declares none
@@ -45,6 +46,8 @@ class Recorder:
 
     def take(self, record: Record) -> None:
         """Count a record; keep it when it is sampled, slow or failed; look at its queries when it has any."""
+        if record.operation == STREAM:
+            return  # it lasts as long as somebody looks: no duration that a target could judge
         self._metrics.fold(record)
         slow = record.duration_ns > self._slow_ns.get(record.operation, self._default_slow_ns)
         if slow or record.sampled or record.status >= _FAILED or record.error:

@@ -6,20 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, get, put
-from litestar.params import JSONBody, Parameter
+from litestar.params import FromPath, JSONBody, Parameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from litestar.types import ControllerRouterHandler
 
 from cito.core.declarations import rules
-from cito.core.errors import Problem
+from cito.core.errors import NotFound, Problem
 from cito.core.jobs.worker import JobState, NoParams, job_states
 from cito.observability.exporters.prometheus import OPENMETRICS, TEXT, expose, exposed_bounds
 from cito.observability.leader import read_board
 from cito.observability.live import LiveView
+from cito.observability.recorder import STREAM
 from cito.observability.watch import Watch
 
 REMEMBERED_SECONDS = 21_600  # longer windows are read from the history
@@ -27,6 +29,16 @@ _MOST_SECONDS = 30 * 86_400
 _LIVE_SECONDS = 1.0
 _READ = rules("admin:read", queries=2, clinic=False, patient_data=False)
 _WRITE = rules("admin:write", queries=0, clinic=False, patient_data=False)
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+}
+PAGE = {
+    file.name: file.read_bytes()
+    for file in (files("cito.observability") / "page").iterdir()
+    if file.is_file()
+}
 _SCRAPE = rules("metrics:read", queries=0, clinic=False, patient_data=False)
 
 WindowSeconds = Annotated[
@@ -65,7 +77,7 @@ def api_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, .
             "processes": sorted(here.node.slots()),
         }
 
-    @get("/admin/performance/live", operation_id="performance_live", opt=_READ, tags=["Administration"])
+    @get("/admin/performance/live", operation_id=STREAM, opt=_READ, tags=["Administration"])
     async def live(window: Annotated[int, Parameter(ge=60, le=REMEMBERED_SECONDS)] = 300) -> ServerSentEvent:
         """Stream what the live page shows, about once a second."""
         return ServerSentEvent(_views(watch(), window))
@@ -95,7 +107,24 @@ def root_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, 
         text = expose(totals, here.bounds, exposed, openmetrics=openmetrics)
         return Response(text, headers={"content-type": OPENMETRICS if openmetrics else TEXT})
 
-    return (metrics,)
+    @get("/admin/performance", operation_id="performance_page", include_in_schema=False)
+    async def page() -> Response[bytes]:
+        """Answer the live page; it holds no figures, its script asks for them with the token that it is given."""
+        return _file("index.html")
+
+    @get("/admin/performance/{name:str}", operation_id="performance_file", include_in_schema=False)
+    async def file(name: FromPath[str]) -> Response[bytes]:
+        """Answer a script or style of the page."""
+        return _file(name)
+
+    return (metrics, page, file)
+
+
+def _file(name: str) -> Response[bytes]:
+    kind = _KINDS.get(name.rpartition(".")[2], "") if name in PAGE else ""
+    if not kind:
+        raise NotFound
+    return Response(PAGE[name], headers={"content-type": kind, "cache-control": "no-cache"})
 
 
 async def _jobs(watch: Watch) -> list[JobState]:
