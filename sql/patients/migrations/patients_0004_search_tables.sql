@@ -2,7 +2,7 @@
 -- of cito_search touch these tables; the application has no right on them. Merged and deleted patients have no rows.
 
 -- One row a patient: its words with their places, and `terms` for intersections (hashes with the clinic as seed:
--- each word, the first one and two letters of each, the whole name as one word in both orders). No foreign key: the
+-- each word, its first one, two and three letters, the whole name as one word in both orders). No foreign key: the
 -- triggers alone write here, and a cascade would take the row before they can read which words it had.
 create table public.patient_name (
     clinic_id uuid not null,
@@ -92,6 +92,7 @@ begin atomic
         select w as term from unnest(words) as w
         union select '^' || left(w, 1) from unnest(words[:own]) as w
         union select '^' || left(w, 2) from unnest(words[:own]) as w where length(w) >= 2
+        union select '^' || left(w, 3) from unnest(words) as w where length(w) >= 3
         union values ('=' || full_name), ('~' || turned)
     ) as t;
 end;

@@ -167,12 +167,18 @@ declare
 begin
     select
         array_agg(m.i), array_agg(m.word), array_agg(m.distance),
-        array_agg(m.term) filter (where m.i = longest[1]), array_agg(m.term) filter (where m.i = longest[2])
+        array_agg(distinct hashtextextended(m.term, seed)) filter (where m.i = longest[1]),
+        array_agg(distinct hashtextextended(m.term, seed)) filter (where m.i = longest[2])
     into numbers, words, distances, some_terms, other_terms
     from (
         select
-            s.i, w.word, min(w.distance) as distance,
-            hashtextextended(case when length(s.word) < 3 then '^' || s.word else w.word end, seed) as term
+            s.i, w.word, w.distance,
+            -- An index intersection slows down with each term: many words that begin alike are one.
+            case
+                when length(s.word) < 3 then '^' || s.word
+                when count(*) over (partition by s.i, left(w.word, 3)) > 3 then '^' || left(w.word, 3)
+                else w.word
+            end as term
         from unnest(searched) with ordinality as s (word, i)
         cross join lateral (
             select s.word, 4.0::real as distance
@@ -180,7 +186,6 @@ begin
             select x.word, x.distance from public.similar_name_words(clinic, s.word, 4, 8) as x
             where length(s.word) >= 3
         ) as w
-        group by s.i, s.word, w.word
     ) as m;
     return query
     select h.* from public.rank_names(
@@ -449,19 +454,36 @@ begin
         );
         if cardinality(hits) = 0 and (asked).born is not null and parts = 1 then
             return query
-            select n.patient_id, 7::smallint, n.score::real, n.matched, row_number() over ()
+            select n.patient_id, 7::smallint, n.score::real, n.matched, row_number() over (
+                order by n.score desc, n.sort_key, n.patient_id
+            ) as place
             from (
                 select distinct on (u.patient_id) u.patient_id, u.score, u.matched, u.sort_key
                 from (
-                    select h.patient_id, 0.8 * h.score as score, array['dateOfBirth'] as matched, h.sort_key
+                    select
+                        h.patient_id, 0.5 + 0.4 * h.score as score, array['dateOfBirth', 'name'] as matched,
+                        h.sort_key
                     from public.rank_patients_by_name(clinic, held, searched, wanted, 1) as h
                     union all
-                    select h.patient_id, 0.7 * h.score * (10 - h.tier) / 8, array['name'], h.sort_key
+                    -- A birth date with one digit wrong, or day and month swapped, is a slip of the pen.
+                    select
+                        h.patient_id,
+                        case
+                            when public.levenshtein(split_part(h.sort_key, chr(1), 3), (asked).born::text) = 1
+                                or split_part(h.sort_key, chr(1), 3) = to_char((asked).born, 'YYYY-DD-MM')
+                                then 0.6 else 0.4
+                        end * h.score * (10 - h.tier) / 8 + 0.1,
+                        array['name'], h.sort_key
                     from public.find_patients_by_name(clinic, searched, wanted, 20) as h
+                    union all
+                    select n.patient_id, 0.1, array['dateOfBirth'], n.sort_key
+                    from public.patient_name as n
+                    where n.clinic_id = clinic and n.patient_id = any(held)
+                        and (n.status = wanted or wanted = 'any')
                 ) as u
                 order by u.patient_id, u.score desc
             ) as n
-            order by n.score desc, n.sort_key, n.patient_id
+            order by place
             limit cap;
             return;
         end if;

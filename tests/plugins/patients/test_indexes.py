@@ -1,0 +1,105 @@
+"""Every declared index is read by the search that it is declared for, as the application role runs it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+import psycopg
+import pytest
+from support import CLINIC, Site
+
+from cito.core.database.pool import Database
+from cito.core.database.sql import read_queries
+from cito.core.settings import DatabaseSettings
+from cito.plugins.patients.criteria import Filters, interpret
+from cito.plugins.patients.indexes import INDEXES
+from cito.plugins.patients.plugin import PatientsPlugin
+from cito.plugins.patients.queries import OfClinic, find_clinic_metadata
+from cito.plugins.patients.search import search, search_naively
+from cito.plugins.patients.seed import load_clinics, load_patients
+
+QUERIES = read_queries(PatientsPlugin.sql / "queries.sql") | {
+    f"naive_{name}": msgspec.structs.replace(block, name=f"naive_{name}")
+    for name, block in read_queries(PatientsPlugin.sql / "naive.sql").items()
+}
+SEARCHES = (
+    "maria garcia",
+    "jonhson",
+    "catherine",
+    "ohns",
+    "1980-03-14",
+    "100123",
+    "S10123",
+    "0123",
+    "mary@",
+)
+
+
+@pytest.fixture(scope="module")
+async def seeded(clinics: Site) -> Site:
+    async with await psycopg.AsyncConnection.connect(clinics.urls.owner, autocommit=True) as owner:
+        async with owner.transaction():
+            await load_clinics(owner, None, lambda *_: None)
+            await load_patients(owner, 12_000, lambda *_: None)
+        await owner.execute("vacuum analyze")
+    return clinics
+
+
+@pytest.fixture
+async def database(seeded: Site) -> Database:
+    return await Database.open(DatabaseSettings(pool_max=1), seeded.urls.app, QUERIES)
+
+
+async def test_each_declared_index_is_used(seeded: Site, database: Database) -> None:
+    with psycopg.connect(seeded.urls.admin, autocommit=True) as superuser:
+        superuser.execute("select pg_stat_reset()")
+        reader = database.reader(CLINIC)
+        for text in SEARCHES:
+            await search(reader, interpret(Filters(search=text), "US", None), "active", 1, 20)
+        await search(reader, interpret(Filters(), "US", None), "active", 1, 20)
+        await find_clinic_metadata.one(reader, OfClinic(CLINIC))
+        await database.close()  # a session reports what it did at its end at the latest
+        used = {
+            name
+            for (name,) in superuser.execute(
+                "select indexrelname from pg_stat_user_indexes where schemaname = 'public' and idx_scan > 0"
+            )
+        }
+        scanned = superuser.execute(
+            "select relname from pg_stat_user_tables where schemaname = 'public' and seq_tup_read > 5000"
+        ).fetchall()
+    assert {index.name for index in INDEXES} - used == set()
+    assert scanned == []
+
+
+async def test_the_naive_twin_finds_no_more(seeded: Site, database: Database) -> None:
+    """What a pattern finds, the search finds too, and in the same number where the name is whole."""
+    reader = database.reader(CLINIC)
+    for name in ("Smith", "Mary", "James Smith"):
+        naive = await search_naively(reader, name, "active", 1, 100)
+        ours = await search(reader, interpret(Filters(search=name), "US", None), "active", 1, 100)
+        assert naive.pagination.total > 0
+        assert {p.id for p in naive.patients[:20]} <= {
+            p.id for p in ours.patients
+        } or ours.pagination.total > 100
+        assert naive.pagination.total <= ours.pagination.total
+    await database.close()
+
+
+async def test_people_are_the_same_each_time_and_live_in_households(seeded: Site) -> None:
+    with psycopg.connect(seeded.urls.owner) as owner:
+        [row] = owner.execute(
+            "select count(*), count(distinct clinic_id), count(distinct (clinic_id, mrn_key)),"
+            " count(distinct email_key) < count(email), min(date_of_birth), max(date_of_birth) from patient"
+        ).fetchall()
+        again = owner.execute("select count(*) from emergency_contact").fetchone()
+    count, clinics_, numbers, shared, oldest, youngest = row
+    assert (count, clinics_, numbers, shared) == (12_000, 4, 12_000, True)
+    assert oldest > date(1925, 1, 1)
+    assert youngest < date(2026, 1, 2)
+    assert again == (7_200,)
+    async with await psycopg.AsyncConnection.connect(seeded.urls.owner) as connection:
+        seen: list[tuple[int, int]] = []
+        await load_patients(connection, 12_000, lambda done, total: seen.append((done, total)))
+    assert seen == []  # they are there
