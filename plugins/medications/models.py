@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from cito.core.http.paging import Pagination
+from cito.plugins.clinical.dosing import MAX_CHARACTERS
 
 # Something to read, without control characters.
 _SAYING = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
@@ -95,3 +96,9 @@ class MedicineChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     manufacturer: Manufacturer | UnsetType | None = UNSET
     ndc: Ndc | UnsetType | None = UNSET
     is_controlled: bool | UnsetType = UNSET
+
+
+class FrequencyText(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """How often a medicine is to be given, as somebody wrote it."""
+
+    text: Annotated[str, Meta(max_length=MAX_CHARACTERS, examples=["1 tab po bid x 10 days"])]

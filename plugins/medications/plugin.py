@@ -23,16 +23,17 @@ class Medications(Plugin):
 
     @hookimpl
     def register_grants(self) -> Iterable[Grant]:
-        """Return who reads the formulary and who writes it."""
+        """Return who reads the formulary, who writes it, and who works with orders."""
         return (
             Grant(scope=routes.READ, roles=("nurse", "doctor", "pharmacist", "clerk", "admin")),
             Grant(scope=routes.WRITE, roles=("nurse", "doctor", "pharmacist", "admin")),
+            Grant(scope=routes.DOSING, roles=("nurse", "doctor", "pharmacist")),
         )
 
     @hookimpl
     def register_routes(self) -> Iterable[ControllerRouterHandler]:
         """Return `/api/medications`."""
-        return (routes.Formulary,)
+        return (routes.Formulary, routes.Dosing)
 
     @hookimpl
     def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
@@ -88,6 +89,7 @@ class Medications(Plugin):
             Target(operation="read_medication", p95_ms=20, hit_rate=0.8),
             Target(operation="add_medication", p95_ms=100),
             Target(operation="change_medication", p95_ms=100),
+            Target(operation="parse_frequency", p95_ms=20),
         )
 
     @hookimpl

@@ -1,4 +1,4 @@
-"""The formulary over HTTP. Reads and writes need no clinic: the formulary is every clinic's."""
+"""Medications over HTTP. The formulary needs no clinic: it is every clinic's."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from cito.core.declarations import rules
 from cito.core.http.etag import answer
 from cito.core.http.paging import PageLimit, PageNumber
 from cito.core.http.preconditions import expected_versions
+from cito.plugins.clinical.dosing import FrequencyParse, parse_frequency
 from cito.plugins.medications import service
-from cito.plugins.medications.models import Medicine, MedicineChange, MedicinePage, NewMedicine, Suggestions
+from cito.plugins.medications.models import (
+    FrequencyText,
+    Medicine,
+    MedicineChange,
+    MedicinePage,
+    NewMedicine,
+    Suggestions,
+)
 
 READ = "formulary:read"
 WRITE = "formulary:write"
+DOSING = "medications:read"
 
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 SearchText = Annotated[
@@ -124,3 +133,22 @@ class Formulary(Controller):
         """Change the given fields of the version that `If-Match` names."""
         expected = expected_versions(request)
         return await answer(request, await service.change(context, medicine_id, data, expected))
+
+
+class Dosing(Controller):
+    """`/api/medications/frequency`: how often, from text."""
+
+    path = "/medications/frequency"
+    tags = ("Dosing",)
+
+    @post(
+        "/parse",
+        operation_id="parse_frequency",
+        summary="Read a dosing text",
+        status_code=200,
+        sync_to_thread=False,  # microseconds, and remembered
+        opt=rules(DOSING, queries=0, patient_data=False),
+    )
+    def parse_frequency(self, data: Annotated[FrequencyText, Body(title="The text")]) -> FrequencyParse:
+        """Answer when the doses are due, or that a person must say; it never guesses."""
+        return parse_frequency(data.text)

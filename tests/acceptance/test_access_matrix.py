@@ -135,6 +135,7 @@ ROWS: dict[str, Row] = {
         "formulary:write", 201, body=sends({"name": FRESH, "genericName": "aspirin", "dosageForm": "tablet"})
     ),
     "change_medication": Row("formulary:write", path=A_MEDICINE, body=sends({"isControlled": False})),
+    "parse_frequency": Row("medications:read", clinic=True, body=sends({"text": "twice a day"})),
     "search_patients": Row("patients:read", clinic=True),
     "read_patient": Row("patients:read", 200, 404, clinic=True, path=A_PATIENT),
     "read_patient_metadata": Row("patients:read", clinic=True),
