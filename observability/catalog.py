@@ -137,6 +137,16 @@ CATALOG: dict[str, Instrument] = {
             "Requests that ran more queries than their route declares.",
         ),
         Instrument(
+            EVICTIONS, "counter", "{key}", (), "Keys that the cache server evicted for lack of memory."
+        ),
+        Instrument(
+            POOL_REFUSALS,
+            "counter",
+            "{request}",
+            ("error.type",),
+            "Callers refused by the pool: shed at once, or timed out.",
+        ),
+        Instrument(
             FIGURES, "gauge", "", ("cito.part", "cito.figure"), "A figure that a part of core states."
         ),
         Instrument(MEMORY, "gauge", "By", (), "Resident memory of the process."),

@@ -14,11 +14,13 @@ from litestar.types import ControllerRouterHandler
 
 from cito.core.context import Context
 from cito.core.database.query import Query, Statement
-from cito.core.declarations import Job
+from cito.core.declarations import Command, Job, Panel
 from cito.core.hookspecs import Plugin, hookimpl
 from cito.core.telemetry import Record
+from cito.observability.commands import app
 from cito.observability.facts import blocked_statements, relay_backlog
 from cito.observability.history import PURGE, QUERIES
+from cito.observability.panels import PANELS
 from cito.observability.routes import api_handlers, root_handlers
 from cito.observability.watch import Watch
 
@@ -56,6 +58,16 @@ class Observability(Plugin):
     def register_pages(self) -> Iterable[ControllerRouterHandler]:
         """Return `/metrics` and the live page."""
         return root_handlers(lambda: self.watch)
+
+    @hookimpl
+    def register_panels(self) -> Iterable[Panel]:
+        """Return the panels that belong to no domain."""
+        return PANELS
+
+    @hookimpl
+    def register_commands(self) -> Iterable[Command]:
+        """Return `cito dashboards`."""
+        return (Command(name="dashboards", app=app),)
 
     @hookimpl
     def lifespan(self, context: Context) -> AbstractAsyncContextManager[None]:

@@ -168,7 +168,7 @@ def test_the_last_delivery_happens_at_shutdown(server: Collector, made: Made) ->
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_put_metric_data_arrives_with_the_operation_dimension(moto: str, made: Made) -> None:
     out = PutMetricData("Cito", "eu-central-1", BOUNDS, moto)
-    assert out.deliver(counted(made), NOW, None).exported == 6  # the operation as a whole beside its parts
+    assert out.deliver(counted(made), NOW, None).exported == 7  # the operation as a whole beside its parts
     out.close()
     client = get_session().create_client("cloudwatch", region_name="eu-central-1", endpoint_url=moto)
     asked = {"Operation": "get_medication", "Method": "GET", "Status": "200"}
@@ -209,7 +209,7 @@ def test_embedded_metric_format_follows_its_specification(made: Made) -> None:
     stream = io.StringIO()
     EmbeddedMetrics("Cito", BOUNDS, stream).deliver(counted(made), NOW, None)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for line in lines:
         jsonschema.validate(line, EMF)
         (directive,) = line["_aws"]["CloudWatchMetrics"]

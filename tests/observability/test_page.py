@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from playwright.async_api import Browser, Page, async_playwright, expect
 from support import OpenSite, Site
 
-from cito.core.app import create_app
 from cito.core.http.tokens import mint
 from cito.observability.routes import PAGE
+
+from .served import serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
@@ -34,30 +32,6 @@ FLAGS = [
 ]
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed")
-
-
-@asynccontextmanager
-async def serving(site: Site) -> AsyncIterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    app = create_app(site.assembly, site.urls)
-    server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
-    task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                break
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.stop()
-        await task
 
 
 @asynccontextmanager

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from support import OpenSite
+from typer.testing import CliRunner
+
+from cito.core.assembly import assemble
+from cito.core.cli import app
+from cito.core.declarations import Target
+from cito.core.http.tokens import mint
+from cito.core.registry import Owned, Registry, installed
+from cito.core.settings import CacheSettings, Settings
+from cito.observability import catalog as c
+from cito.observability.generate.prometheus import rules_file
+from cito.observability.rules import rules_of
+
+from .served import serving
+
+PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="Debian's prometheus is not installed")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    result = CliRunner().invoke(app, ["dashboards", "build", "--out", str(folder)])
+    if result.exit_code != 0:  # the runner does not mount plugins' commands; the command itself does
+        program = [str(Path(sys.executable).with_name("cito")), "dashboards", "build", "--out", str(folder)]
+        subprocess.run(program, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return assemble(Settings(plugins=tuple(installed()))).registry
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    assert PROMTOOL is not None
+    return subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, check=False)
+
+
+@needs_promtool
+def test_promtool_accepts_the_rules(built: Path) -> None:
+    checked = promtool("check", "rules", str(built / "prometheus-rules.yml"))
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_every_declared_target_has_its_rules(registry: Registry) -> None:
+    rules = yaml.safe_load(rules_file(registry))
+    labels = [rule["labels"] for group in rules["groups"] for rule in group["rules"]]
+    named = {label.get("operation") or label.get("query") for label in labels}
+    assert {owned.value.operation for owned in registry.targets} <= named
+    assert {owned.value.name for owned in registry.cache_families} <= {
+        label.get("family") for label in labels
+    }
+    # The engine inside and Prometheus outside judge the same.
+    ours = {rule.name for rule in rules_of(registry, ())}
+    assert len(ours) == 11
+
+
+def series(name: str, values: str) -> dict[str, str]:
+    return {"series": name, "values": values}
+
+
+@needs_promtool
+def test_the_rules_fire_on_a_fault_and_are_silent_without(tmp_path: Path) -> None:
+    target = Owned("x", Target(operation="get_patient", p95_ms=50, error_rate=0.01))
+    rules = tmp_path / "rules.yml"
+    text = rules_file(Registry(plugins=(), targets=(target,)))
+    # Without routes the target is a query's; judge it as the route's that it is in a running Cito.
+    rules.write_text(text)
+    assert "CitoSlowQuery" in text
+    name = 'db_client_operation_duration_seconds_{}{{db_operation_name="get_patient"{},worker="0"}}'
+    figure = 'cito_part_figure{cito_part="cache",cito_figure="connected",worker="0"}'
+    test = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [
+                    series(name.format("count", ""), "0+150x40 6000+150x40"),
+                    series(name.format("bucket", ',le="0.05"'), "0+150x40 6000+15x40"),
+                    series(figure, "1x40 0x40"),
+                ],
+                "alert_rule_test": [
+                    {"eval_time": "9m", "alertname": "CitoSlowQuery"},
+                    {"eval_time": "9m", "alertname": "CitoCacheUnreachable"},
+                    {
+                        "eval_time": "19m",
+                        "alertname": "CitoSlowQuery",
+                        "exp_alerts": [
+                            {
+                                "exp_labels": {"severity": "ticket", "query": "get_patient"},
+                                "exp_annotations": {
+                                    "summary": "query get_patient is slower than its target of 50 ms (p95)"
+                                },
+                            }
+                        ],
+                    },
+                    {
+                        "eval_time": "19m",
+                        "alertname": "CitoCacheUnreachable",
+                        "exp_alerts": [
+                            {
+                                "exp_labels": {"severity": "page"},
+                                "exp_annotations": {"summary": "the cache server does not answer"},
+                            }
+                        ],
+                    },
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump(test))
+    run = promtool("test", "rules", str(file))
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@needs_promtool
+def test_every_panel_is_a_query_that_prometheus_understands(built: Path, tmp_path: Path) -> None:
+    panels = json.loads((built / "grafana-dashboard.json").read_text())["panels"]
+    graphs = [panel for panel in panels if panel["type"] == "timeseries"]
+    assert len(graphs) >= 13
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in panels]
+    assert len(set(places)) == len(places)
+    rules = [
+        {
+            "record": f"panel:{panel['id']}",
+            "expr": panel["targets"][0]["expr"].replace("$__rate_interval", "1m"),
+        }
+        for panel in graphs
+    ]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    checked = promtool("check", "rules", str(file))
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_cfn_lint_accepts_the_alarms(built: Path) -> None:
+    program = [str(Path(sys.executable).with_name("cfn-lint")), str(built / "cloudwatch-alarms.json")]
+    checked = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_every_metric_has_its_place_in_the_catalogue() -> None:
+    names = {value for name, value in vars(c).items() if name.isupper() and isinstance(value, str)}
+    assert names == c.CATALOG.keys()
+
+
+@asynccontextmanager
+async def prometheus(folder: Path, target: str, token: str, rules: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Debian's Prometheus, scraping each second, with the generated rules."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "token").write_text(token)
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(rules)],
+        "scrape_configs": [
+            {
+                "job_name": "cito",
+                "authorization": {"credentials_file": str(folder / "token")},
+                "static_configs": [{"targets": [target.removeprefix("http://")]}],
+            }
+        ],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    assert PROMETHEUS is not None
+    process = await asyncio.create_subprocess_exec(
+        PROMETHEUS,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v1") as client:
+            yield client
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def answered(client: httpx.AsyncClient, path: str, **parameters: str) -> Any:
+    """Ask until there is something in the answer."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                data = (await client.get(path, params=parameters)).json().get("data")
+            except httpx.HTTPError:
+                data = None
+            found = data.get("result", data.get("alerts")) if isinstance(data, dict) else data
+            if found:
+                return found
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="Debian's prometheus is not installed")
+async def test_prometheus_scrapes_and_its_rules_fire(
+    open_site: OpenSite, tmp_path: Path, built: Path
+) -> None:
+
+    dead = CacheSettings(url="redis://127.0.0.1:9")
+    rules = built / "prometheus-rules.yml"
+    async with open_site(plugins=(), cache=dead) as site, serving(site) as base:
+        token = mint(site.assembly.settings, "admin", None)
+        async with prometheus(tmp_path, base, token, rules) as client:
+            sampled = site.headers("admin", traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+            async with httpx.AsyncClient(base_url=base) as caller:
+                for _ in range(5):
+                    await caller.get("/api/admin/performance", headers=sampled)
+            query = 'http_server_request_duration_seconds_count{cito_operation="performance"}'
+            (found, *_) = await answered(client, "/query", query=query)
+            assert int(found["value"][1]) >= 5
+            exemplars = await answered(
+                client,
+                "/query_exemplars",
+                query="http_server_request_duration_seconds_bucket",
+                start="0",
+                end="9999999999",
+            )
+            assert exemplars[0]["exemplars"][0]["labels"]["trace_id"] == "a" * 32
+            alerts = await answered(client, "/alerts")
+            assert "CitoCacheUnreachable" in {alert["labels"]["alertname"] for alert in alerts}
