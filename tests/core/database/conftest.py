@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +14,7 @@ from uuid import UUID, uuid4
 import msgspec
 import psycopg
 import pytest
+from support import cloned
 
 from cito.core.database.migrations import migrate
 from cito.core.database.pool import Database
@@ -132,13 +134,35 @@ class Wards:
 SOURCES = [("core", files("cito.sql") / "core"), ("wards", WARDS)]
 
 
+@pytest.fixture(scope="session")
+def migrated(urls: Urls) -> Iterator[Urls]:
+    """A migrated database that is only copied."""
+    with cloned(urls, "cito") as clone:
+        asyncio.run(migrate(clone.owner, SOURCES))
+        yield clone
+
+
 @pytest.fixture
-async def wards(empty_database: Urls) -> Wards:
-    await migrate(empty_database.owner, SOURCES)
-    return Wards(empty_database, read_queries(WARDS / "queries.sql"))
+def wards(urls: Urls, migrated: Urls) -> Iterator[Wards]:
+    """A database of the test's own, whose schema it may change."""
+    with cloned(urls, psycopg.conninfo.conninfo_to_dict(migrated.app)["dbname"]) as clone:
+        yield Wards(clone, read_queries(WARDS / "queries.sql"))
+
+
+@pytest.fixture(scope="session")
+def shared_wards(urls: Urls, migrated: Urls) -> Iterator[Wards]:
+    """A database for tests that keep to rows of clinics of their own."""
+    with cloned(urls, psycopg.conninfo.conninfo_to_dict(migrated.app)["dbname"]) as clone:
+        yield Wards(clone, read_queries(WARDS / "queries.sql"))
 
 
 @pytest.fixture
 async def database(wards: Wards) -> AsyncIterator[Database]:
     async with wards.open() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def shared_database(shared_wards: Wards) -> AsyncIterator[Database]:
+    async with shared_wards.open() as opened:
         yield opened

@@ -18,6 +18,22 @@ from cito.core.telemetry import Record, What, current_record
 A, B = uuid4(), uuid4()
 
 
+@pytest.fixture
+def wards(shared_wards):
+    return shared_wards
+
+
+@pytest.fixture
+def database(shared_database):
+    return shared_database
+
+
+@pytest.fixture(autouse=True)
+def clinic_of_its_own(monkeypatch):
+    """Each test works in a clinic that no other test has written to."""
+    monkeypatch.setitem(globals(), "A", uuid4())
+
+
 class Types(msgspec.Struct, frozen=True):
     t: str | None
     u: object
@@ -166,20 +182,27 @@ async def test_a_wrong_parameter_is_refused_before_sql(wards, database, params, 
 @pytest.mark.parametrize(
     ("statement", "kind", "status"),
     [
-        (("add", "NewWard", (A, A, "y" * 41)), errors.ValueRefused, 422),
-        (("add", "NewWard", (A, A, "x", 2**40)), errors.ValueRefused, 422),
-        (("add", "NewWard", (B, A, "secret")), errors.NotAllowed, 403),
-        (("add_bed", "NewBed", (A, A, A, "secret")), errors.ForeignKeyViolation, 409),
+        (("add", "NewWard", (B, "y" * 41)), errors.ValueRefused, 422),
+        (("add", "NewWard", (B, "x", 2**40)), errors.ValueRefused, 422),
+        (("add_bed", "NewBed", (B, B, "secret")), errors.ForeignKeyViolation, 409),
     ],
 )
 async def test_refusals_become_problems_that_quote_no_value(wards, database, statement, kind, status):
     run, struct, values = statement
     with pytest.raises(kind) as refused:
         async with database.transaction(A) as tx:
-            await getattr(wards, run).run(tx, getattr(wards, struct)(*values))
+            await getattr(wards, run).run(tx, getattr(wards, struct)(A, *values))
     assert refused.value.status == status
     shown = f"{refused.value!r} {refused.value} {refused.value.detail} {refused.value.__context__!r}"
     assert not any(str(value) in shown for value in values)
+
+
+async def test_another_clinics_row_is_refused(wards, database):
+    with pytest.raises(errors.NotAllowed) as refused:
+        async with database.transaction(A) as tx:
+            await wards.add.run(tx, wards.NewWard(B, uuid4(), "secret"))
+    assert refused.value.status == 403
+    assert "secret" not in f"{refused.value!r} {refused.value.detail}"
 
 
 async def test_the_record_names_queries_rows_and_commits(wards, database):

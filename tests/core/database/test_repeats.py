@@ -13,7 +13,6 @@ from cito.core.database.batch import Coalescer
 from cito.core.database.query import Query
 from cito.core.telemetry import REPEATED, Record, current_record
 
-A = uuid4()
 COUNT = 8
 
 
@@ -25,25 +24,27 @@ class Keys(msgspec.Struct, frozen=True):
 class Asker:
     """What the patterns are made of: one ward by its key, all of them, many at once."""
 
-    def __init__(self, wards, database, ids) -> None:
-        self.wards, self.database, self.ids = wards, database, ids
+    def __init__(self, wards, database, clinic, ids) -> None:
+        self.wards, self.database, self.clinic, self.ids = wards, database, clinic, ids
         self.many = Query("find_wards", Keys, wards.Ward)
         self.coalescer = Coalescer(self._load, database.reader)
 
     async def _load(self, on, keys):
-        return {ward.id: ward for ward in await self.many.all(on, Keys(A, list(keys)))}
+        return {ward.id: ward for ward in await self.many.all(on, Keys(self.clinic, list(keys)))}
 
     async def one(self, id_, on=None):
-        return await self.wards.find.one(on or self.database.reader(A), self.wards.WardKey(A, id_))
+        return await self.wards.find.one(
+            on or self.database.reader(self.clinic), self.wards.WardKey(self.clinic, id_)
+        )
 
     async def all(self):
-        return await self.wards.unfiltered.all(self.database.reader(A), self.wards.Nothing())
+        return await self.wards.unfiltered.all(self.database.reader(self.clinic), self.wards.Nothing())
 
     async def some(self, ids):
-        return await self.many.all(self.database.reader(A), Keys(A, list(ids)))
+        return await self.many.all(self.database.reader(self.clinic), Keys(self.clinic, list(ids)))
 
     async def gently(self, id_):
-        return await self.coalescer.get(A, id_)
+        return await self.coalescer.get(self.clinic, id_)
 
 
 async def loop(a):
@@ -105,19 +106,19 @@ async def method(a):
 
 
 async def within_a_transaction(a):
-    async with a.database.transaction(A) as tx:
+    async with a.database.transaction(a.clinic) as tx:
         for id_ in a.ids:
             await a.one(id_, tx)
 
 
 async def a_transaction_each(a):
     for id_ in a.ids:
-        async with a.database.transaction(A) as tx:
+        async with a.database.transaction(a.clinic) as tx:
             await a.one(id_, tx)
 
 
 async def one_reader(a):
-    reader = a.database.reader(A)
+    reader = a.database.reader(a.clinic)
     for id_ in a.ids:
         await a.one(id_, reader)
 
@@ -165,9 +166,9 @@ async def between_other_queries(a):
 
 
 async def writes(a):
-    async with a.database.transaction(A) as tx:
+    async with a.database.transaction(a.clinic) as tx:
         for n, id_ in enumerate(a.ids):
-            await a.wards.rename.one(tx, a.wards.Rename(A, id_, f"again {n}"))
+            await a.wards.rename.one(tx, a.wards.Rename(a.clinic, id_, f"again {n}"))
 
 
 SEEDED = [
@@ -243,19 +244,19 @@ async def different_queries(a):
     await a.one(a.ids[0])
     await a.all()
     await a.some(a.ids)
-    await a.wards.sleep.one(a.database.reader(A), a.wards.Seconds(0))
+    await a.wards.sleep.one(a.database.reader(a.clinic), a.wards.Seconds(0))
 
 
 async def read_then_write(a):
-    async with a.database.transaction(A) as tx:
+    async with a.database.transaction(a.clinic) as tx:
         await a.one(a.ids[0], tx)
-        await a.wards.rename.one(tx, a.wards.Rename(A, a.ids[0], "new"))
+        await a.wards.rename.one(tx, a.wards.Rename(a.clinic, a.ids[0], "new"))
         await a.one(a.ids[0], tx)
 
 
 async def many_transactions_nothing_in_them(a):
     for _ in range(COUNT):
-        async with a.database.transaction(A):
+        async with a.database.transaction(a.clinic):
             pass
 
 
@@ -295,23 +296,24 @@ async def watched(wards, pattern) -> dict[str, str]:
         base, name="find_wards", text=text, parameters=("clinic_id", "ids")
     )
     async with wards.open() as database:
-        ids = [await wards.new(database, A, f"Ward {n}") for n in range(COUNT)]
+        clinic = uuid4()
+        ids = [await wards.new(database, clinic, f"Ward {n}") for n in range(COUNT)]
         record = Record("http")
         token = current_record.set(record)
         try:
-            await pattern(Asker(wards, database, ids))
+            await pattern(Asker(wards, database, clinic, ids))
         finally:
             current_record.reset(token)
     return {name: record.sites.get(name, "") for name, runs in record.runs.items() if runs >= REPEATED}
 
 
 @pytest.mark.parametrize("pattern", SEEDED, ids=lambda p: p.__name__)
-async def test_a_repeated_query_is_counted_and_its_place_kept(wards, pattern):
-    found = await watched(wards, pattern)
+async def test_a_repeated_query_is_counted_and_its_place_kept(shared_wards, pattern):
+    found = await watched(shared_wards, pattern)
     assert found
     assert all("test_repeats.py:" in place for place in found.values())
 
 
 @pytest.mark.parametrize("pattern", SILENT, ids=lambda p: p.__name__)
-async def test_a_look_alike_is_silent(wards, pattern):
-    assert await watched(wards, pattern) == {}
+async def test_a_look_alike_is_silent(shared_wards, pattern):
+    assert await watched(shared_wards, pattern) == {}
