@@ -79,11 +79,14 @@ class Connection:
         broken: lost or out of step; must not be used again.
         settled: every answer was read; False after a caller left in the middle, until `settle`.
         idle_since: `time.monotonic` when it was last given back.
+        through_pooler: a transaction pooler stands between, and each batch may meet another server process:
+            nothing can be prepared for the next.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.broken = False
         self.settled = True
+        self.through_pooler = False
         self.idle_since = monotonic()
         self.on_broken: Callable[[Connection], None] | None = None
         self._psycopg = connection
@@ -133,6 +136,11 @@ class Connection:
         self.settled = False
         try:
             for command in batch:
+                if self.through_pooler:
+                    self._pgconn.send_query_params(command.text.encode(), command.values)
+                    self._prepared[command.name] = Loads(Transformer(self._psycopg))
+                    expected.append((Answer.RESULT, command))
+                    continue
                 encoded = command.name.encode()
                 if command.name not in self._prepared:
                     # Closing what is not there is no error, and a leftover of that name would be one.

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from importlib.resources import files
 from time import monotonic, perf_counter_ns
 
 import msgspec
 
 from cito.core.database.connection import Command, Connection, StalePlan
 from cito.core.database.errors import DatabaseProblem, pool_full
+from cito.core.database.sql import read_queries
 from cito.core.telemetry import What, current_record
 
 WAIT_BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
 _WAITING_PER_CONNECTION = 16  # longer queues could not be served within the acquire deadline
-_ROLLBACK = Command("rollback_transaction", "rollback", (), None)
+_CORE = read_queries(files("cito.sql") / "core" / "queries.sql")
+_ROLLBACK = Command("rollback_transaction", _CORE["rollback_transaction"].text, (), None)
+_WHO = Command("own_backend", _CORE["own_backend"].text, (), lambda values: values[0])
 
 
 class PoolFigures(msgspec.Struct, frozen=True):
@@ -67,6 +71,7 @@ class Pool:
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._settling: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._through_pooler = False
         self._waits = [0] * (len(WAIT_BOUNDS_MS) + 1)
         self._shed = self._timed_out = self._lost = 0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -77,7 +82,11 @@ class Pool:
         Raises:
             DatabaseProblem: the server is not there or refuses.
         """
-        self._release(await self.acquire("connect"))
+        connection = await self.acquire("connect")
+        (server_pid,) = (await connection.run((_WHO,)))[0]
+        # A pooler invents process ids, and may send each transaction to another server process.
+        self._through_pooler = connection.through_pooler = server_pid != connection.backend_pid
+        self._release(connection)
         self._sweep()
 
     async def acquire(self, query: str) -> Connection:
@@ -166,6 +175,7 @@ class Pool:
             self._pass_on(None)
             raise
         self._opening -= 1
+        connection.through_pooler = self._through_pooler
         self._open.add(connection)
         connection.on_broken = self._forget
         return connection

@@ -15,6 +15,7 @@ from cito.core.database.connections import Pool, PoolFigures
 from cito.core.database.errors import DatabaseProblem, QueryFailed
 from cito.core.database.parameters import Binder, Wire
 from cito.core.database.reader import Reader
+from cito.core.database.replicas import Replicas
 from cito.core.database.rows import MakeRow
 from cito.core.database.sql import NamedQuery, read_queries
 from cito.core.database.transaction import Transaction
@@ -48,6 +49,11 @@ class PoolSettings(Protocol):
         """No statement runs longer."""
         ...
 
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        """URLs of streaming replicas, as the application role."""
+        ...
+
 
 class Database:
     """The pool of one process and the named queries it may run. Made by `Database.open`.
@@ -59,10 +65,15 @@ class Database:
     """
 
     def __init__(
-        self, pool: Pool, queries: Mapping[str, NamedQuery], statement_timeout_seconds: float
+        self,
+        pool: Pool,
+        queries: Mapping[str, NamedQuery],
+        statement_timeout_seconds: float,
+        replicas: Sequence[Pool] = (),
     ) -> None:
         self.committed: Committed | None = None
         self.pool = pool
+        self.replicas = Replicas(replicas, lambda clinic_id: self.reader(clinic_id, primary=True))
         self._queries = {**core_queries(), **queries}
         self._timeout_ms = statement_timeout_seconds * 1000
         self._binders: dict[tuple[str, type[msgspec.Struct]], Binder] = {}
@@ -82,14 +93,17 @@ class Database:
         Raises:
             DatabaseProblem: the server is not there or refuses.
         """
-        pool = Pool(
-            url,
-            size=max(1, settings.pool_max // max(1, processes)),
-            acquire_timeout_seconds=settings.acquire_timeout_seconds,
-            idle_seconds=settings.idle_seconds,
+        pool, *replicas = (
+            Pool(
+                each,
+                size=max(1, settings.pool_max // max(1, processes)),
+                acquire_timeout_seconds=settings.acquire_timeout_seconds,
+                idle_seconds=settings.idle_seconds,
+            )
+            for each in (url, *settings.replicas)
         )
         await pool.start()
-        return cls(pool, queries, settings.statement_timeout_seconds)
+        return cls(pool, queries, settings.statement_timeout_seconds, replicas)
 
     @property
     def queries(self) -> Mapping[str, NamedQuery]:
@@ -98,13 +112,14 @@ class Database:
 
     async def close(self) -> None:
         """End all connections."""
+        await self.replicas.close()
         await self.pool.close()
 
     def reader(self, clinic_id: UUID | None, *, primary: bool = False) -> Reader:
         """Return where reads of one clinic run (None: tables that belong to no clinic).
 
-        Each call is one round trip, read-only, under row-level security. `primary`: never a replica
-        (decisions).
+        Each call is one round trip, read-only, under row-level security, and never older than its beginning.
+        `primary`: never a replica (decisions).
         """
         return Reader(self, clinic_id, primary=primary)
 

@@ -55,6 +55,10 @@ class Reader:
     async def _read(self, command: Command) -> Any:
         timeout_ms = self._database.timeout_ms(command.name)
         scope = self._database.core_command("scope_read", (self._clinic, b"%d" % timeout_ms))
+        if not self.primary and self._database.replicas:
+            answered, answer = await self._database.replicas.read(self._database, scope, command)
+            if answered:
+                return answer
         for _ in range(_ATTEMPTS):
             # Read-only by the server's word: to repeat it can change nothing.
             with suppress(ConnectionLost, StalePlan):

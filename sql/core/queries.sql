@@ -145,3 +145,18 @@ insert into cito.revoked_token as already (token_id, forget_at)
 values (:token_id, clock_timestamp() + make_interval(days => :days::int))
 on conflict (token_id) do update
 set forget_at = greatest(already.forget_at, excluded.forget_at)
+
+-- name: own_backend()
+-- The server process that answers; a pooler says another number when it connects.
+-- returns: one
+select pg_backend_pid()
+
+-- name: wal_position()
+-- How far the primary has written: whoever has replayed it has seen all that is committed now.
+-- returns: one
+select pg_current_wal_insert_lsn()::text as position
+
+-- name: replayed(position)
+-- Whether this replica has replayed that position; on a server that has become a primary: no.
+-- returns: one
+select coalesce(pg_last_wal_replay_lsn() >= :position::pg_lsn and pg_is_in_recovery(), false) as replayed
