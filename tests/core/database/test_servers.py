@@ -178,6 +178,8 @@ def standby(urls, home) -> Iterator[str]:
             "hot_standby=on",
             "-c",
             "shared_buffers=16MB",
+            "-c",
+            "fsync=off",
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -189,7 +191,7 @@ def standby(urls, home) -> Iterator[str]:
 
         wait_for(lambda: psycopg.connect(on(urls.on("postgres").admin)).close())
         yield on
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGQUIT)
 
 
 def wait_for(action) -> None:
