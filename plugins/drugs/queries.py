@@ -114,6 +114,20 @@ class Schedules(OfDrug, frozen=True):
     schedules: list[str]
 
 
+class NaiveName(msgspec.Struct, frozen=True):
+    """A folded name, and a pattern that holds it."""
+
+    folded: str
+    part: str
+
+
+class NaiveSimilar(msgspec.Struct, frozen=True):
+    """A folded name and how many similar ones are wanted."""
+
+    typed: str
+    most: int
+
+
 class Nothing(msgspec.Struct, frozen=True):
     """No parameters."""
 
@@ -163,6 +177,8 @@ remove_names = Statement("remove_names", OfDrug)
 add_names = Statement("add_names", Names)
 remove_schedules = Statement("remove_schedules", OfDrug)
 add_schedules = Statement("add_schedules", Schedules)
+naive_lookup_drugs = Query("naive_lookup_drugs", NaiveName, Drug)
+naive_search_drugs = Query("naive_search_drugs", NaiveSimilar, Drug)
 
 ALL = (
     lookup_drugs,
@@ -177,4 +193,6 @@ ALL = (
     add_names,
     remove_schedules,
     add_schedules,
+    naive_lookup_drugs,
+    naive_search_drugs,
 )
