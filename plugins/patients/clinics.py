@@ -36,6 +36,21 @@ DEMO_STAFF = tuple(
 )
 
 
+def demo_clinics(how_many: int) -> list[Clinic]:
+    """Return the first demo clinics and, beyond them, as many branches of the first as it takes, ids in order."""
+    branches = (
+        Clinic(
+            UUID(int=DEMO_CLINICS[0].id.int + number),
+            f"Riverside Clinic, branch {number + 1}",
+            DEMO_CLINICS[0].time_zone,
+            DEMO_CLINICS[0].region,
+            DEMO_CLINICS[0].locale,
+        )
+        for number in range(len(DEMO_CLINICS), how_many)
+    )
+    return [*DEMO_CLINICS[:how_many], *branches]
+
+
 async def list_clinics(owner_url: str) -> list[Clinic]:
     """Return all clinics by name: what `cito clinics` shows.
 

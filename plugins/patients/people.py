@@ -16,6 +16,8 @@ from random import Random
 
 import msgspec
 
+from cito.plugins.patients.models import Clinic
+
 # The whole census, where the public data folder stands beside the repository.
 _LONG = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "names"
 _TODAY = date(2026, 1, 1)  # ages are as of one day, so that people stay the same
@@ -68,9 +70,10 @@ class _Names(msgspec.Struct, frozen=True):
         return dice.choices(self.names, cum_weights=self.weights, k=how_many)
 
 
-def people(first: int, count: int, region: str) -> Iterator[Person]:
-    """Yield `count` people from number `first` on, whose phones are of one region."""
-    dice = Random(f"cito {first} {region}")  # noqa: S311 - nothing secret: the same people each time
+def people(first: int, count: int, clinic: Clinic) -> Iterator[Person]:
+    """Yield `count` people of a clinic from number `first` on, with phones of its region."""
+    region = clinic.region
+    dice = Random(f"{clinic.id} {first}")  # noqa: S311 - nothing secret: the same people each time
     family_names, female, male = _census()
     number = first
     while number < first + count:

@@ -58,6 +58,19 @@ begin atomic
     having min(near.distance) >= nearest and min(near.distance) < furthest + 1;
 end;
 
+-- Who bears a word, in the final order.
+create function public.find_patients_by_equal_word(clinic uuid, searched text, wanted text, cap integer)
+returns setof public.patient_hit
+language sql stable
+begin atomic
+    select
+        p.patient_id, 4::smallint, false, (case when p.joined then 0.95 else 1 end)::real, p.sort_key
+    from public.patient_name_word as p
+    where p.clinic_id = clinic and p.word = searched and (p.status = wanted or wanted = 'any')
+    order by p.joined, p.sort_key, p.patient_id
+    limit cap;
+end;
+
 -- One word: read from patient_name_word in its final order, tier after tier, until the cap is reached.
 create function public.find_patients_by_word(clinic uuid, searched text, wanted text, cap integer)
 returns setof public.patient_hit
@@ -68,13 +81,7 @@ declare
     more public.patient_hit[];
     tiers integer;
 begin
-    select array_agg(h) into hits from (
-        select (p.patient_id, 4, false, case when p.joined then 0.95 else 1 end, p.sort_key)::public.patient_hit as h
-        from public.patient_name_word as p
-        where p.clinic_id = clinic and p.word = searched and (p.status = wanted or wanted = 'any')
-        order by p.joined, p.sort_key, p.patient_id
-        limit cap
-    ) as exact;
+    hits := array(select f from public.find_patients_by_equal_word(clinic, searched, wanted, cap) as f);
     for tiers in 5..8 loop
         exit when cardinality(hits) >= cap or (length(searched) < 3 and tiers > 5);
         select array_agg(h) into more from (
@@ -232,9 +239,7 @@ begin
                 select from public.name_vocabulary as v where v.clinic_id = clinic and v.word = shorter[k]
             );
             if cardinality(shorter) = 1 then
-                hits := hits || array(
-                    select f from public.find_patients_by_word(clinic, shorter[1], wanted, cap) as f where f.tier = 4
-                );
+                hits := hits || array(select f from public.find_patients_by_equal_word(clinic, shorter[1], wanted, cap) as f);
             else
                 hits := hits || array(
                     select f from public.find_patients_by_words(clinic, shorter, wanted, cap) as f

@@ -12,8 +12,10 @@ from support import CLINIC, Site
 from cito.core.database.pool import Database
 from cito.core.database.sql import read_queries
 from cito.core.settings import DatabaseSettings
+from cito.plugins.patients.clinics import DEMO_CLINICS, demo_clinics
 from cito.plugins.patients.criteria import Filters, interpret
 from cito.plugins.patients.indexes import INDEXES
+from cito.plugins.patients.people import people
 from cito.plugins.patients.plugin import PatientsPlugin
 from cito.plugins.patients.queries import OfClinic, find_clinic_metadata
 from cito.plugins.patients.search import search, search_naively
@@ -103,3 +105,11 @@ async def test_people_are_the_same_each_time_and_live_in_households(seeded: Site
         seen: list[tuple[int, int]] = []
         await load_patients(connection, 12_000, lambda done, total: seen.append((done, total)))
     assert seen == []  # they are there
+
+
+def test_more_people_than_a_clinic_can_have_get_branches() -> None:
+    clinics = demo_clinics(40)
+    assert clinics[:4] == list(DEMO_CLINICS)
+    assert len({clinic.id for clinic in clinics}) == 40
+    assert list(people(0, 50, clinics[0])) == list(people(0, 50, clinics[0]))
+    assert list(people(0, 50, clinics[0])) != list(people(0, 50, clinics[1]))

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import CLINIC, OTHER_CLINIC, Site
 
+from cito.plugins.patients.clinics import DEMO_CLINICS
 from cito.plugins.patients.people import people
 
 ADD = """
@@ -145,7 +146,7 @@ def test_another_clinic_finds_nothing_even_with_this_clinics_id(owner: psycopg.C
 def test_the_word_tables_are_what_the_names_say(
     owner: psycopg.Connection, superuser: psycopg.Connection
 ) -> None:
-    ids = [add(owner, p.given_name, p.family_name, p.middle_name) for p in people(0, 300, "US")]
+    ids = [add(owner, p.given_name, p.family_name, p.middle_name) for p in people(0, 300, DEMO_CLINICS[0])]
     owner.execute(
         "update patient set family_name = family_name || ' Miller' where id = any(%s)", (ids[:100],)
     )
