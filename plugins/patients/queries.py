@@ -54,9 +54,18 @@ class Locked(msgspec.Struct, frozen=True):
     merged_into: UUID | None
 
 
-class Search(msgspec.Struct, frozen=True, kw_only=True):
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
     clinic_id: UUID
+    status: str
+    skip: int
+    take: int
+
+
+class NameSearch(Listing, frozen=True, kw_only=True):
     words: tuple[str, ...]
+
+
+class Search(NameSearch, frozen=True, kw_only=True):
     record_id: UUID | None
     code: str | None
     number: str | None
@@ -66,17 +75,10 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     born: date | None
     number_born: date | None
     parts: int
-    status: str
-    skip: int
-    take: int
 
 
-class NaiveSearch(msgspec.Struct, frozen=True, kw_only=True):
-    clinic_id: UUID
+class NaiveSearch(Listing, frozen=True, kw_only=True):
     pattern: str
-    status: str
-    skip: int
-    take: int
 
 
 class FoundRow(msgspec.Struct, frozen=True):
@@ -166,8 +168,10 @@ class NewPolicies(msgspec.Struct, frozen=True):
 
 find_clinic = Query("find_clinic", OfClinic, Clinic)
 find_clinic_metadata = Query("find_clinic_metadata", OfClinic, ClinicMetadataRow)
+list_patients = Query("list_patients", Listing, FoundRow)
+search_patients_by_name = Query("search_patients_by_name", NameSearch, FoundRow)
 search_patients = Query("search_patients", Search, FoundRow)
-naive_search_patients = Query("naive_search_patients", NaiveSearch, FoundRow)
+naive_search_patients_by_name = Query("naive_search_patients_by_name", NaiveSearch, FoundRow)
 find_patient = Query("find_patient", OnePatient, PatientRow)
 find_patients_by_ids = Query("find_patients_by_ids", SomePatients, PatientOfId)
 find_successor = Query("find_successor", OnePatient, IdRow)
@@ -184,8 +188,10 @@ add_insurance = Statement("add_insurance", NewPolicies)
 ALL = (
     find_clinic,
     find_clinic_metadata,
+    list_patients,
+    search_patients_by_name,
     search_patients,
-    naive_search_patients,
+    naive_search_patients_by_name,
     find_patient,
     find_patients_by_ids,
     find_successor,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from cito.core.declarations import Executor
@@ -10,12 +12,17 @@ from cito.plugins.patients.criteria import Criteria
 from cito.plugins.patients.models import FoundPatient, FoundPatients, Match
 from cito.plugins.patients.queries import (
     FoundRow,
+    Listing,
     NaiveSearch,
+    NameSearch,
     Search,
-    naive_search_patients,
+    list_patients,
+    naive_search_patients_by_name,
     search_patients,
+    search_patients_by_name,
 )
 
+_FACTS = tuple(field for field in Criteria.__struct_fields__ if field != "words")
 TIERS = ("", "identifier", "exact", "transposed", "tokens", "prefix", "substring", "fuzzy", "nickname")
 
 
@@ -31,25 +38,15 @@ async def search(on: Executor, asked: Criteria, status: str, page: int, limit: i
     """
     assert on.clinic_id is not None
     skip, take = page_size(page, limit, cap=RANKED_CAP)
-    rows = await search_patients.all(
-        on,
-        Search(
-            clinic_id=on.clinic_id,
-            words=asked.words,
-            record_id=asked.record_id,
-            code=asked.code,
-            number=asked.number,
-            phone_e164=asked.phone_e164,
-            phone_digits=asked.phone_digits,
-            email=asked.email,
-            born=asked.born,
-            number_born=asked.number_born,
-            parts=asked.facts,
-            status=status,
-            skip=skip,
-            take=take,
-        ),
-    )
+    window: dict[str, Any] = {"clinic_id": on.clinic_id, "status": status, "skip": skip, "take": take}
+    if asked.facts:
+        facts: dict[str, Any] = {field: getattr(asked, field) for field in _FACTS}
+        everything = Search(**window, **facts, words=asked.words, parts=asked.facts)
+        rows = await search_patients.all(on, everything)
+    elif asked.words:
+        rows = await search_patients_by_name.all(on, NameSearch(**window, words=asked.words))
+    else:
+        rows = await list_patients.all(on, Listing(**window))
     return _page(rows, page, limit)
 
 
@@ -58,7 +55,7 @@ async def search_naively(on: Executor, name: str, status: str, page: int, limit:
     assert on.clinic_id is not None
     skip, take = page_size(page, limit, cap=RANKED_CAP)
     pattern = f"%{name.strip()}%"
-    rows = await naive_search_patients.all(
+    rows = await naive_search_patients_by_name.all(
         on, NaiveSearch(clinic_id=on.clinic_id, pattern=pattern, status=status, skip=skip, take=take)
     )
     return _page(rows, page, limit)

@@ -1,7 +1,7 @@
 -- The straightforward search: a pattern over every name, the page by offset, the total by counting. Baseline of
 -- the benchmark. It finds exact, prefix and part of one name only: no accents, no order, no errors, no phones.
 
--- name: search_patients(clinic_id, pattern, status, skip, take)
+-- name: search_patients_by_name(clinic_id, pattern, status, skip, take)
 -- ILIKE, count(*), offset.
 -- returns: many
 select p.patient, 6 as tier, 1.0::real as score, array['name'] as matched, (
