@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from collections.abc import Mapping
 from typing import Any, cast
@@ -22,6 +23,7 @@ from cito.core.http.validation import field_error, invalid_request
 from cito.core.telemetry import current_record
 
 MEDIA_TYPE = "application/problem+json"
+_MISSING = re.compile(r"Missing required \w+ parameter '([^']*)'")
 _log = logging.getLogger("cito.http")
 
 _BY_STATUS: Mapping[int, type[Problem]] = {
@@ -121,7 +123,8 @@ def _from_status(error: HTTPException) -> Problem:
 def _litestar_errors(error: ValidationException, scope: Scope | None) -> tuple[FieldError, ...]:
     """Return the broken rules of a request that did not fit its handler's signature."""
     found = error.extra if isinstance(error.extra, list) else []
-    broken = []
+    missing = _MISSING.match(error.detail)
+    broken = [FieldError(missing[1], "required", "this parameter is required")] if missing else []
     for item in found:
         key = str(item.get("key", "")).removeprefix("data.")
         if scope is not None and item.get("source") != "body":

@@ -93,7 +93,7 @@ def words(text: str) -> list[str]:
 
 def order(named: Named) -> tuple[str, UUID]:
     """Return by what medicines are listed: the name, its numbers by size, then the id."""
-    name = " ".join(words(named.name))
+    name = re.sub(r"(?<=\d)(?=[^\d. ])", " ", " ".join(words(named.name)))
     return re.sub(r"(?<![\d.])\d+", lambda m: m[0].zfill(8), name), named.id
 
 

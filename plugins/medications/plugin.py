@@ -66,7 +66,7 @@ class Medications(Plugin):
                 name="medications_similar",
                 table="medications",
                 serves=("suggest_similar_medications",),
-                because="misspelt names are found by their trigrams",
+                because="misspelt names are found by the trigrams of their first words",
             ),
         )
 

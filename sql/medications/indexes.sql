@@ -11,6 +11,8 @@ create index concurrently medications_name_words on medications (name_words)
 create index concurrently medications_name_order on medications (name_order, id)
 
 -- name: medications_similar
--- Trigrams of names, for misspelt ones.
-create index concurrently medications_similar
-on medications using gin ((name_words || ' ' || generic_words) gin_trgm_ops)
+-- Trigrams of the first words of name and generic name, for misspelt ones.
+create index concurrently medications_similar on medications using gin (
+    split_part(name_words, ' ', 1) gin_trgm_ops,
+    split_part(generic_words, ' ', 1) gin_trgm_ops
+)

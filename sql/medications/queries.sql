@@ -33,7 +33,7 @@ select count(*) as total from medications
 -- One page of the medicines that hold every word, as a prefix at least, or begin with one of the NDCs, best
 -- first, and how many there are in all.
 -- target: 20 ms
--- example: select 'aspirin 81' as search, array[]::text[] as ndcs, 0 as past, 20 as size
+-- example: select 'aspirin 81' as search, array['00777-3105-02'] as ndcs, 0 as past, 20 as size
 -- returns: many
 with asked as materialized (
     select
@@ -45,7 +45,13 @@ with asked as materialized (
     from formulary_words(:search) as words
 ),
 
-matched as (
+coded as materialized (
+    select m.id, 0 as tier, false as combined, m.name_order
+    from unnest(:ndcs::text[]) as begins
+    inner join medications as m on m.ndc >= begins and m.ndc < begins || '~'
+),
+
+matched as materialized (
     select
         m.id,
         case
@@ -58,35 +64,37 @@ matched as (
             when m.search @@ a.whole then 7
             when m.search @@ a.name_prefixes then 8
             else 9
-        end as tier
+        end as tier,
+        position('/' in m.generic_name) > 0 as combined,
+        m.name_order
     from asked as a
     inner join medications as m on m.search @@ a.prefixes
+    where m.id not in (select c.id from coded as c)
     union all
-    select m.id, 0 as tier
-    from unnest(:ndcs::text[]) as begins
-    inner join medications as m on m.ndc >= begins and m.ndc < begins || '~'
+    select id, tier, combined, name_order
+    from coded
 ),
 
-ranked as (
-    select id, min(tier) as tier
+-- One ingredient before combinations; then by name.
+page as (
+    select id, tier, combined, name_order
     from matched
-    group by id
+    order by tier, combined, name_order, id
+    limit :size::bigint offset :past::bigint
 )
 
 select
     m.id, m.name, m.generic_name, m.dosage_form, m.strength, m.manufacturer, m.ndc, m.is_controlled,
     0 as active_prescriptions, m.version,
-    count(*) over () as total
-from ranked as r
-inner join medications as m on r.id = m.id
--- One ingredient before combinations; then by name.
-order by r.tier, position('/' in m.generic_name) > 0, m.name_order, m.id
-limit :size::bigint offset :past::bigint
+    (select count(*) from matched) as total
+from page as p
+inner join medications as m on p.id = m.id
+order by p.tier, p.combined, p.name_order, p.id
 
 -- name: count_found_medications(search, ndcs)
 -- How many medicines a search finds: for a page after the last, which has no row to say it.
 -- target: 20 ms
--- example: select 'aspirin' as search, array[]::text[] as ndcs
+-- example: select 'aspirin' as search, array['00777-3105-02'] as ndcs
 -- returns: one
 select count(*) as total
 from (
@@ -115,15 +123,14 @@ with asked as materialized (
     where words <> ''
 ),
 
-beginning as (
+-- Materialized: with the limit pushed down, PostgreSQL walks the whole formulary by name instead.
+beginning as materialized (
     select m.id, m.name, m.generic_name, 1 as tier, m.name_order
     from asked as a
     inner join medications as m on m.name_words >= a.words and m.name_words < a.past_words
-    order by m.name_order, m.id
-    limit :size::bigint
 ),
 
-containing as (
+containing as materialized (
     select
         m.id, m.name, m.generic_name,
         case when m.search @@ a.name_prefixes then 2 else 3 end as tier,
@@ -133,8 +140,6 @@ containing as (
     where
         (select count(*) from beginning) < :size::bigint
         and not starts_with(m.name_words, a.words)
-    order by tier, m.name_order, m.id
-    limit :size::bigint
 )
 
 select id, name, generic_name
@@ -143,23 +148,38 @@ order by tier, name_order, id
 limit :size::bigint
 
 -- name: suggest_similar_medications(typed, size)
--- What a misspelt name may mean: asked only when nothing begins with it. Suggests; never decides.
+-- What a misspelt name may mean: asked only when nothing begins with it. Suggests; never decides. Candidates
+-- share trigrams with the first word; of these, what begins nearly as was typed, by edit distance.
 -- target: 20 ms
 -- example: select 'asprin' as typed, 10 as size
 -- returns: many
-select m.id, m.name, m.generic_name
-from (select formulary_words(:typed) as words) as a
-inner join medications as m on a.words <% (m.name_words || ' ' || m.generic_words)
-where length(a.words) >= 4
-order by
-    word_similarity(a.words, m.name_words) desc,
-    word_similarity(a.words, m.generic_words) desc,
-    m.name_order,
-    m.id
+with asked as materialized (
+    select left(words, 60) as words, split_part(words, ' ', 1) as first_word, least(length(words), 60) as letters
+    from formulary_words(:typed) as words
+    where length(words) >= 4
+),
+
+compared as (
+    select
+        m.id, m.name, m.generic_name, m.name_order, a.letters,
+        levenshtein(a.words, left(m.name_words, a.letters)) as from_name,
+        levenshtein(a.words, left(m.generic_words, a.letters)) as from_generic
+    from asked as a
+    inner join medications as m
+        on
+            split_part(m.name_words, ' ', 1) % a.first_word
+            or split_part(m.generic_words, ' ', 1) % a.first_word
+)
+
+select id, name, generic_name
+from compared
+where least(from_name, from_generic) <= letters / 3
+order by least(from_name, from_generic), from_name, name_order, id
 limit :size::bigint
 
 -- name: add_medication(id, name, generic_name, dosage_form, strength, manufacturer, ndc, is_controlled)
 -- Adds a medicine.
+-- example: select gen_random_uuid() as id, null as strength, null as manufacturer, null as ndc, name, generic_name, dosage_form, is_controlled from medications limit 1
 -- target: 10 ms
 -- returns: one
 insert into medications (id, name, generic_name, dosage_form, strength, manufacturer, ndc, is_controlled)

@@ -10,7 +10,7 @@ begin
     value := lower(public.unaccent('public.unaccent'::regdictionary, normalize(value, nfkc)));
     value := regexp_replace(value, '[''’ʼ`´]', '', 'g');                          -- children's: childrens
     value := regexp_replace(value, '(\d),(?=\d{3}(\D|$))', '\1', 'g');             -- 1,000: 1000
-    value := regexp_replace(value, '(^|[^0-9])\.(?=\d)', '\10.', 'g');             -- .5: 0.5
+    value := regexp_replace(value, '(?<!\d)\.(?=\d)', '0.', 'g');             -- .5: 0.5
     value := regexp_replace(value, '(\.\d*[1-9])0+(?!\d)', '\1', 'g');             -- 2.50: 2.5
     value := regexp_replace(value, '(\d)\.0+(?!\d)', '\1', 'g');                   -- 5.0: 5
     value := regexp_replace(value, '(\d)[\s-]*(milligrams?|mgs)(?!\w)', '\1mg', 'g');
@@ -25,7 +25,7 @@ begin
         '\m(tab|tablet|capsule|cream|gel|inhaler|injection|lotion|ointment|pen|solution|suspension)s(?!\w)',
         '\1', 'g'
     );
-    value := regexp_replace(value, '(\D|^)\.|\.(?!\d)', '\1 ', 'g');               -- a point within a number only
+    value := regexp_replace(value, '(?<!\d)\.|\.(?!\d)', ' ', 'g');               -- a point within a number only
     return btrim(regexp_replace(value, '[^a-z0-9_%.\u0080-\U0010ffff]+|[\u00a0\u2000-\u206f\u3000]+', ' ', 'g'));
 end
 $$;
@@ -51,12 +51,12 @@ as $$
     where word.text <> ''
 $$;
 
--- Words in the order in which people list them: 2.5 mg before 10 mg.
+-- Words in the order in which people list them: 2.5 mg before 10 mg, 0.1 mg before 0.15 mg.
 create function formulary_order(words text) returns text
 language sql immutable strict parallel safe
 as $$
     select regexp_replace(
-        regexp_replace(words, '(?<![0-9.])(\d+)', '0000000\1', 'g'),
+        regexp_replace(regexp_replace(words, '(\d)(?=[^0-9. ])', '\1 ', 'g'), '(?<![0-9.])(\d+)', '0000000\1', 'g'),
         '(?<![0-9.])\d*(\d{8})(?!\d)', '\1', 'g'
     )
 $$;
