@@ -15,6 +15,7 @@ from importlib.resources.abc import Traversable
 import msgspec
 import psycopg
 
+from cito.core.database.lint import lint
 from cito.core.database.owner import OwnerConnection, hold_lock, holds_pages, owner_connection
 from cito.core.database.sql import read_queries, statements
 
@@ -116,6 +117,9 @@ async def migrate(
         await connection.execute(_say("create_migrations_table"))
         await connection.execute(_say("limit_lock_wait"), (str(LOCK_TIMEOUT_MS),))
         todo = _not_applied(wanted, await _applied(connection))
+        refused = [str(finding) for migration in todo for finding in lint(migration.id, migration.up)]
+        if refused:
+            raise MigrationError("\n".join(refused))
         for migration in todo:
             announce(migration.id)
             note = (_say("note_migration"), (migration.id, migration.plugin, migration.checksum))

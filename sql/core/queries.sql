@@ -160,3 +160,18 @@ select pg_current_wal_insert_lsn()::text as position
 -- Whether this replica has replayed that position; on a server that has become a primary: no.
 -- returns: one
 select coalesce(pg_last_wal_replay_lsn() >= :position::pg_lsn and pg_is_in_recovery(), false) as replayed
+
+-- name: begin_snapshot()
+-- Begins an export: all of it as of one moment.
+-- returns: rows
+begin isolation level repeatable read, read only
+
+-- name: limit_idle(milliseconds)
+-- An export whose reader has stalled gives its connection back.
+-- returns: one
+select set_config('idle_in_transaction_session_timeout', :milliseconds, true)
+
+-- name: fetch_stream()
+-- The next rows of an export.
+-- returns: many
+fetch forward 500 from cito_stream
