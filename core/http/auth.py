@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import sleep
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -44,7 +44,7 @@ class Authenticated:
                 caller = self._verifier.verify(bearer_token(scope))
             except Unauthenticated as problem:
                 if is_api_path(scope["path"]):
-                    await asyncio.sleep(started + REFUSAL_SECONDS - monotonic())
+                    await sleep(started + REFUSAL_SECONDS - monotonic())
                     if self._refused is not None:
                         self._refused(scope)
                     await send_problem(send, problem)

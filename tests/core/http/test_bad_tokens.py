@@ -18,7 +18,7 @@ import jwt
 import pytest
 
 from cito.core.errors import Unauthenticated
-from cito.core.http import tokens
+from cito.core.http import auth, tokens
 from cito.core.http.asymmetric import new_private_jwk
 from cito.core.http.keys import load_keys, new_key, read_key_set, write_key_set
 from cito.core.http.tokens import MAX_REMEMBERED, TokenVerifier, mint
@@ -242,9 +242,25 @@ async def test_a_bad_token_is_refused_like_every_other(
     assert response.headers.keys() == plain.headers.keys()
 
 
-@pytest.mark.parametrize(
-    "rounds", [60, pytest.param(1_000, marks=[pytest.mark.full, pytest.mark.timeout(1_800)])]
-)
+@pytest.mark.parametrize("worked_ms", [0.0, 0.5, 2.9, 3.1])
+async def test_a_refusal_leaves_at_the_same_moment_however_long_it_took_to_see(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, worked_ms: float
+) -> None:
+    moments = iter([100.0, 100.0 + worked_ms / 1_000])
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(auth, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(auth, "sleep", sleep)
+    assert (await client.get(THING, headers={"Authorization": "Bearer x"})).status_code == 401
+    assert slept == [pytest.approx(auth.REFUSAL_SECONDS - worked_ms / 1_000)]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("rounds", [1_000])
 async def test_the_time_of_a_refusal_tells_nothing(
     client: httpx.AsyncClient, site: Site, rounds: int
 ) -> None:
