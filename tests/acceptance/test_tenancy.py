@@ -1,0 +1,220 @@
+"""Clinics side by side through few connections and warm caches; hostile texts through every text field."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from support import OpenSite, Site
+
+from cito.core.http.tokens import mint
+from cito.core.settings import DatabaseSettings, HttpSettings
+
+CLINICS = [UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0100 + number) for number in range(4)]
+PATIENTS = 6
+
+
+@pytest.fixture(scope="module")
+async def site(open_site: OpenSite, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    limits = HttpSettings(rate_per_subject_per_second=1e9, rate_per_clinic_per_second=1e9)
+    few = DatabaseSettings(pool_max=6)
+    async with open_site(home=tmp_path_factory.mktemp("home"), http=limits, database=few) as opened:
+        with psycopg.connect(opened.urls.admin) as connection:
+            for clinic in CLINICS:
+                connection.execute(
+                    "insert into clinic (id, name, time_zone, region, locale) values (%s, %s, 'UTC', 'US', 'en-US')",
+                    [clinic, f"Clinic {clinic}"],
+                )
+        yield opened
+
+
+def headers(site: Site, clinic: UUID, role: str = "nurse") -> dict[str, str]:
+    return {"Authorization": f"Bearer {mint(site.assembly.settings, role, clinic)}"}
+
+
+async def register(site: Site, clinic: UUID, **more: Any) -> dict[str, Any]:
+    body = {"lastName": "Person", "mrn": uuid4().hex[:12], **more}
+    answer = await site.client.post("/api/patients", json=body, headers=headers(site, clinic))
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    "count", [800, pytest.param(100_000, marks=[pytest.mark.full, pytest.mark.timeout(7_200)])]
+)
+async def test_no_request_ever_sees_another_clinic(site: Site, count: int) -> None:
+    """Same names, same record numbers in each clinic; only the city of the address tells them apart."""
+    owner: dict[str, UUID] = {}
+    for clinic in CLINICS:
+        for number in range(PATIENTS):
+            made = await register(
+                site, clinic, mrn=f"M-{count}-{number}", contact={"address": f"{clinic} street"}
+            )
+            owner[made["id"]] = clinic
+    chance = random.Random(count)
+    callers = {clinic: headers(site, clinic) for clinic in CLINICS}
+    crossings: list[str] = []
+    answered = 0
+
+    async def one(number: int) -> None:
+        nonlocal answered
+        clinic = chance.choice(CLINICS)
+        patient = chance.choice([*owner])
+        kind = chance.randrange(4)
+        url = (
+            f"/api/patients/{patient}",
+            "/api/patients?search=person&limit=100",
+            f"/api/patients?search=M-{count}-1",
+        )[min(kind, 2)]
+        answer = await site.client.get(url, headers=callers[clinic])
+        answered += 1
+        if any(str(other) in answer.text for other in CLINICS if other != clinic):
+            crossings.append(f"{number}: {url}")
+        if kind == 0:
+            assert answer.status_code == (200 if owner[patient] == clinic else 404)
+        else:
+            assert answer.status_code == 200
+            seen = {found["id"] for found in answer.json()["patients"]}
+            crossings.extend(f"{number}: {one}" for one in seen if owner.get(one, clinic) != clinic)
+
+    async def worker(numbers: range) -> None:
+        for number in numbers:
+            task = asyncio.create_task(one(number))
+            if (
+                number % 7 == 0
+            ):  # callers who go away in mid-request must leave no scope behind on a connection
+                await asyncio.sleep(chance.random() * 0.01)
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    workers = 16
+    await asyncio.gather(*(worker(range(start, count, workers)) for start in range(workers)))
+    assert crossings == []
+    assert answered > count // 2
+
+
+HOSTILE = [
+    "Robert'); drop table patient;--",
+    "' or '1'='1",
+    "$$; select pg_sleep(9) --",
+    "%_\\%",
+    '{"$gt": ""}',
+    "{{7*7}} ${7*7} <%= 7*7 %> #{7*7}",
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "=cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd",
+    "+1-1",
+    "-2+3",
+    "../../etc/passwd",
+    "${jndi:ldap://x/a}",
+    "%0d%0aSet-Cookie: a=b",
+    "O\u2019Brien-\u00d1u\u00f1ez \u5f20\u4f1f",
+    "\u202egnp.exe",
+    "\u0000",
+    "a\u0301\u0300 \ufb01 \u212b",
+    "\U0001f9d1\u200d\u2695\ufe0f",
+    "x" * 100,
+]
+TEXT_FIELDS: list[tuple[str, str]] = [
+    ("lastName", "lastName"),
+    ("firstName", "firstName"),
+    ("middleName", "middleName"),
+    ("grade", "grade"),
+    ("address", "contact.address"),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+async def test_a_hostile_text_is_stored_and_returned_as_text_or_refused(site: Site, text: str) -> None:
+    clinic = CLINICS[0]
+    for name, path in TEXT_FIELDS:
+        body: dict[str, Any] = {"lastName": "Person", "mrn": uuid4().hex[:12]}
+        if "." in path:
+            body["contact"] = {name: text}
+        else:
+            body[name] = text
+        answer = await site.client.post("/api/patients", json=body, headers=headers(site, clinic))
+        assert answer.status_code in (201, 422), (path, answer.text)
+        if answer.status_code == 422:
+            assert path.endswith(answer.json()["errors"][0]["field"])
+            assert len(text) < 4 or text not in answer.text
+            continue
+        read = await site.client.get(f"/api/patients/{answer.json()['id']}", headers=headers(site, clinic))
+        value = read.json()
+        for part in path.split("."):
+            value = value[part]
+        assert value == text
+        assert read.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("/api/patients", "search"),
+        ("/api/patients", "email"),
+        ("/api/patients", "patientId"),
+        ("/api/medications", "search"),
+        ("/api/medications/autocomplete", "query"),
+        ("/api/drugs", "search"),
+        ("/api/drugs/lookup", "name"),
+    ],
+)
+async def test_a_hostile_search_finds_nothing_and_breaks_nothing(
+    site: Site, text: str, url: str, name: str
+) -> None:
+    answer = await site.client.get(url, params={name: text}, headers=headers(site, CLINICS[0], "doctor"))
+    assert answer.status_code in (200, 422), answer.text
+    with psycopg.connect(site.urls.admin) as connection:
+        assert connection.execute("select to_regclass('public.patient') is not null").fetchone() == (True,)
+
+
+async def test_a_header_cannot_be_split_by_what_was_stored(site: Site) -> None:
+    made = await register(site, CLINICS[0], firstName="a%0d%0ab")
+    answer = await site.client.get(f"/api/patients/{made['id']}", headers=headers(site, CLINICS[0]))
+    assert all("%0d" not in value and "\r" not in value for value in answer.headers.values())
+
+
+@pytest.mark.parametrize("name", ["clinicId", "clinic_id", "clinic", "tenantId"])
+async def test_a_clinic_in_body_or_query_is_refused(site: Site, name: str) -> None:
+    clinic = headers(site, CLINICS[0])
+    body = {"lastName": "Person", "mrn": uuid4().hex[:12], name: str(CLINICS[1])}
+    assert (await site.client.post("/api/patients", json=body, headers=clinic)).status_code == 422
+    answer = await site.client.get("/api/patients", params={name: str(CLINICS[1])}, headers=clinic)
+    assert answer.status_code == 422
+
+
+async def test_the_audit_names_the_patients_of_hits_misses_and_304s(site: Site) -> None:
+    from cito.core.audit.entry import decode_entry  # noqa: PLC0415 - the only one that looks into journals
+    from cito.core.audit.sync import open_journals  # noqa: PLC0415
+
+    made = await register(site, CLINICS[0])
+    url = f"/api/patients/{made['id']}"
+    first = await site.client.get(url, headers=headers(site, CLINICS[0]) | {"X-Request-Id": "a-miss"})
+    await site.client.get(url, headers=headers(site, CLINICS[0]) | {"X-Request-Id": "a-hit"})
+    unchanged = await site.client.get(
+        url,
+        headers=headers(site, CLINICS[0]) | {"X-Request-Id": "a-304", "If-None-Match": first.headers["etag"]},
+    )
+    assert unchanged.status_code == 304
+    search = {"search": made["mrn"]}
+    await site.client.get(
+        "/api/patients", params=search, headers=headers(site, CLINICS[0]) | {"X-Request-Id": "a-search"}
+    )
+    written = {}
+    for _, segment in open_journals(site.assembly.settings.home / "audit"):
+        for payload, _ in segment.read(64):
+            entry = decode_entry(payload)
+            written[entry.request_id] = [str(patient) for patient in entry.patients]
+        segment.close()
+    for request_id in ("a-miss", "a-hit", "a-304", "a-search"):
+        assert written[request_id] == [made["id"]], request_id
