@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help install serve test test-full check format bench lock clean
+.PHONY: help install serve test test-full check format bench lock clean vulnerabilities
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ check: .venv/.installed-dev ## Lint, format, types, import contracts, SQL lint, 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python deploy/check_packages.py
+
+vulnerabilities: .venv/.installed-dev ## Ask pip-audit (where it is installed) about the pinned versions
+	$(BIN)/python deploy/check_packages.py --vulnerabilities
 
 format: .venv/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
