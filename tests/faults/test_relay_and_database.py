@@ -1,0 +1,99 @@
+"""The relay dead or stopped, the database away: closed, not stale; stale only where declared, and marked."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+from shelf import Shelf, until
+
+from cito.core.errors import Unavailable
+
+
+async def test_two_relays_one_leads_the_other_follows(shelf: Shelf) -> None:
+    async with shelf.process() as one, shelf.relay():
+        await one.warm()
+        shelf.psql("update items set name = 'led'")
+
+        async def fresh() -> bool:
+            return await one.name() == "led"
+
+        await until(fresh)
+    locks = shelf.psql(
+        "select count(*) from pg_locks where locktype = 'advisory' and granted and objid = 7240572"
+    )
+    assert locks == [(1,)]
+
+
+async def test_the_relay_dies_and_another_takes_over(shelf: Shelf) -> None:
+    async with shelf.process() as one:
+        await one.warm()
+        async with shelf.relay():
+            with psycopg.connect(shelf.urls.app, autocommit=True) as connection:
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where application_name = 'cito_relay' and datname = current_database()"
+                )
+            shelf.psql("update items set name = 'taken over'")
+
+            async def fresh() -> bool:
+                return await one.name() == "taken over"
+
+            await until(fresh)
+
+            async def local() -> bool:
+                return bool((await one.get()).outcome == "local")
+
+            await until(local)
+
+
+async def test_with_the_database_away_only_families_that_allow_it_answer(shelf: Shelf) -> None:
+    async with shelf.process(item={"serve_stale_seconds": 300}) as one:
+        await one.warm()
+        one.loader.before = _away
+        await one.cache.invalidate(f"item:{shelf.clinic}:1")
+        found = await one.get()
+        assert (found.outcome, found.value.name) == ("stale", "one")
+        with pytest.raises(Unavailable):
+            await one.get(2)  # nothing is known of it
+        one.loader.before = None
+        assert (await one.get()).outcome in ("miss", "shared", "local")
+
+
+async def test_stale_is_served_from_the_shared_tier_too_and_never_by_a_safety_family(shelf: Shelf) -> None:
+    async with shelf.process(item={"serve_stale_seconds": 300}) as one:
+        await one.warm()
+        async with shelf.process(item={"serve_stale_seconds": 300}) as two, shelf.process() as safe:
+            for process in (two, safe):
+                process.loader.before = _away
+                await process.cache.invalidate(f"item:{shelf.clinic}:1")
+            assert (await two.get()).outcome == "stale"
+            with pytest.raises(Unavailable):
+                await safe.get()
+
+
+async def test_a_stale_answer_is_not_older_than_its_family_allows(shelf: Shelf) -> None:
+    async with shelf.process(item={"serve_stale_seconds": 0.3, "ttl_seconds": 0.2}) as one:
+        await one.warm()
+        one.loader.before = _away
+        await asyncio.sleep(0.35)
+        with pytest.raises(Unavailable):
+            await one.get()
+
+
+async def test_a_loader_that_fails_fails_its_callers_and_the_next_one_loads_again(shelf: Shelf) -> None:
+    async with shelf.process() as one:
+        one.loader.before = _broken
+        results = await asyncio.gather(*(one.get() for _ in range(5)), return_exceptions=True)
+        assert all(isinstance(result, ZeroDivisionError) for result in results)
+        one.loader.before = None
+        assert await one.name() == "one"
+
+
+async def _away() -> None:
+    raise Unavailable("the database is away")
+
+
+async def _broken() -> None:
+    raise ZeroDivisionError
