@@ -20,7 +20,7 @@ import typer
 
 from cito.core.assembly import Assembly, assemble_cito, servers
 from cito.core.clock import Clock
-from cito.core.commands import audit, indexes, keys, output, queries
+from cito.core.commands import audit, cache, indexes, keys, output, queries
 from cito.core.commands import plugins as listing
 from cito.core.commands import serve as serving
 from cito.core.commands.bench import run_benchmark
@@ -47,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit")
+app.add_typer(cache.app, name="cache")
 app.add_typer(keys.app, name="keys")
 app.add_typer(indexes.app, name="indexes")
 app.add_typer(queries.app, name="queries")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from cito.core.cache.engine import Cache
 from cito.core.cache.keyring import KeyFile
 from cito.core.cache.keys import Names
 from cito.core.cache.relay import POLL_SECONDS, Relay
+from cito.core.cache.report import EVERY_SECONDS, LIFE_MS, RelayReport, encode
 from cito.core.cache.shared import SharedAway, SharedTier
 from cito.core.database.outbox import MOST, Outbox, OutboxError
 from cito.core.registry import Registry
@@ -67,11 +69,29 @@ async def _lead(outbox: Outbox, shared: SharedTier, names: Names, finished: Call
             await asyncio.sleep(_CANDIDATE_SECONDS)
         relay = Relay(outbox, shared, names, full=MOST, finished=finished, monotonic=time.monotonic)
         await relay.begin()
+        told_at = 0.0
         while True:
             if not await relay.step():
                 await asyncio.sleep(POLL_SECONDS)
+            if time.monotonic() - told_at > EVERY_SECONDS:
+                told_at = time.monotonic()
+                await shared.keep(names.relay_report, encode(await _report(relay, outbox)), LIFE_MS)
     finally:
         await shared.close()
+
+
+async def _report(relay: Relay, outbox: Outbox) -> RelayReport:
+    waiting, oldest = await outbox.backlog()
+    done = relay.counts
+    return RelayReport(
+        pid=os.getpid(),
+        steps=done.steps,
+        tags=done.tags,
+        beats=done.beats,
+        epochs=done.epochs,
+        waiting=waiting,
+        oldest_seconds=oldest,
+    )
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ stored under stamps that are at most as new as itself, and a bump on the way mak
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar
@@ -26,8 +26,10 @@ from cito.core.cache.keys import KeyRefused, Names
 from cito.core.cache.loads import Readers
 from cito.core.cache.local import LocalTier
 from cito.core.cache.observe import note, note_local, note_trips
+from cito.core.cache.report import EVERY_SECONDS, LIFE_MS, encode, report_of
 from cito.core.cache.resolve import Resolver
-from cito.core.cache.shared import SharedTier
+from cito.core.cache.sampler import Sampler
+from cito.core.cache.shared import SharedAway, SharedCounts, SharedTier
 from cito.core.cache.tags import EVERYTHING, DeclaredTags
 from cito.core.cache.tier import Shared
 from cito.core.clock import Clock
@@ -40,7 +42,6 @@ __all__ = ["Cache", "Entry", "KeyRefused"]
 
 K = TypeVar("K", bound=msgspec.Struct)
 V = TypeVar("V")
-log = logging.getLogger(__name__)
 _MOST_FREQUENT = 3
 
 
@@ -93,7 +94,8 @@ class Cache:
         self._resolver = Resolver(
             shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic
         )
-        self._background: set[asyncio.Task[Any]] = set()
+        self.sampler = Sampler(readers, self._stamps)
+        self._housekeeping: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -112,9 +114,8 @@ class Cache:
             KeyRingError: no keys, outside development.
             KeyRefused: a family whose key or tags cannot work.
         """
-        ring = KeyFile(settings.home / "keys" / "cache.json").open(
-            create=settings.environment == "development"
-        )
+        keys = KeyFile(settings.home / "keys" / "cache.json")
+        ring = keys.open(create=settings.environment == "development")
         (found,) = await database.reader(None).fetch("deployment", _Nothing(), _Deployment)
         names = Names(ring.names, found.id)
         shared = SharedTier(url, names, settings.cache.deadline_ms / 1000) if settings.cache.enabled else None
@@ -123,6 +124,7 @@ class Cache:
         cache = cls(families, database, names, ring, shared, clock=clock or Clock(), local_bytes=local_bytes)
         if shared is not None:
             cache.follow(url)
+        cache._housekeeping = asyncio.create_task(cache._keep_house(keys, shared))
         database.committed = cache.committed
         return cache
 
@@ -143,14 +145,24 @@ class Cache:
 
     async def close(self) -> None:
         """End everything under way and close the connections."""
-        for task in tuple(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+            await asyncio.gather(self._housekeeping, return_exceptions=True)
+        await self.sampler.close()
         if self.feed is not None:
             await self.feed.close()
         await self._resolver.close()
         if self._resolver.shared is not None:
             await self._resolver.shared.close()
+
+    async def _keep_house(self, keys: KeyFile, shared: SharedTier | None) -> None:
+        """Every few seconds: take up rotated keys, tell what this process does."""
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            keys.refresh(self.ring)
+            if shared is not None and shared.available:
+                with contextlib.suppress(SharedAway):
+                    await shared.keep(shared.report_name, encode(report_of(self)), LIFE_MS)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -201,6 +213,8 @@ class Cache:
             entry.frequency += 1
         plan = entry.plan
         plan.counts.local += 1
+        if now >= plan.sample_at:
+            self.sampler.offer(entry, now)
         record = current_record.get()
         if record is not None:
             note_local(record, plan.name, now, absent=entry.absent)
@@ -288,9 +302,37 @@ class Cache:
         return ended
 
     @property
+    def shared_counts(self) -> SharedCounts | None:
+        """What this process has done with the shared tier; None: caching is off, or simulated."""
+        shared = self._resolver.shared
+        return shared.counts if isinstance(shared, SharedTier) else None
+
+    async def _stamps(self, tags: tuple[bytes, ...]) -> list[str]:
+        """Return the present stamps of tags, in hexadecimal; empty where they cannot be read."""
+        if self._resolver.shared is None:
+            return []
+        try:
+            _, stamps = await self._resolver.shared.stamps(tags)
+        except SharedAway:
+            return []
+        return ["missing" if stamp is None else stamp.hex() for stamp in stamps]
+
+    @property
     def as_of(self) -> float:
         """Monotonic seconds: what was committed before has been told to this process; minus infinity: unknown."""
         return self._fed_as_of
+
+    async def vouched_for(self, seconds: float) -> None:
+        """Wait until the relay vouches for what this process is told.
+
+        Raises:
+            SharedAway: it did not within `seconds`: no relay, or no shared tier.
+        """
+        deadline = self._monotonic() + seconds
+        while self.as_of == DEAD:
+            if self._monotonic() > deadline:
+                raise SharedAway
+            await asyncio.sleep(0.02)
 
     # -- what the feed tells -----------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class Plan:
     Attributes:
         entries: kept entries by `place`.
         flights: reads under way by `place`.
+        sample_at: monotonic seconds from which on the next hit is sampled.
         vouched_until: monotonic seconds up to which pushes are known to have told everything; moved by the feed.
     """
 
@@ -74,6 +75,7 @@ class Plan:
         self.entries: dict[Any, Entry[Any]] = {}
         self.flights: dict[Any, Flight] = {}
         self.absent_until: deque[float] = deque()
+        self.sample_at = 0.0
         self.vouched_until = DEAD
         self.encode_body: Callable[[Any], bytes] = _encode_body
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(family.value, strict=True).decode

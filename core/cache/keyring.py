@@ -71,7 +71,7 @@ class KeyFile:
         """
         if not self.path.exists():
             if not create:
-                raise KeyRingError(f"{self.path}: no cache keys; make them with `cito keys generate`")
+                raise KeyRingError(f"{self.path}: no cache keys; make them with `cito cache key`")
             ring = _File(secrets.token_bytes(32), 1, {"1": secrets.token_bytes(32)})
             self._write(ring)
         return self._ring()

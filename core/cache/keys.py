@@ -50,6 +50,7 @@ class Names:
         self.lease_prefix = self.prefix + b"l:"
         self.witness_prefix = self.prefix + b"w:"
         self.process_prefix = self.prefix + b"p:"
+        self.relay_report = self.process_prefix + b"relay"
         self.counter_prefix = self.prefix + b"c:"
 
     def tag(self, tag: str) -> bytes:

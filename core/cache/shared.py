@@ -105,6 +105,7 @@ class SharedTier:
         self._deadline = deadline_seconds
         self._client = connect(url, deadline_seconds)
         self._token = os.urandom(8)
+        self.report_name = names.process_prefix + self._token.hex().encode()
         self._witness = names.witness_prefix + self._token.hex().encode()
         self._sha: dict[str, str] = {}
         self._probe: asyncio.Task[None] | None = None
@@ -218,6 +219,29 @@ class SharedTier:
         """
         clock = await self._guarded("TIME")
         return await self._guarded("GET", value_key), int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+    async def keep(self, name: bytes, value: bytes, life_ms: int) -> None:
+        """Keep something beside the values, such as a report.
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        await self._guarded("SET", name, value, "PX", life_ms)
+
+    async def kept(self, prefix: bytes) -> dict[bytes, bytes]:
+        """Return what is kept under a prefix. For operators: it walks over all keys.
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        found: dict[bytes, bytes] = {}
+        cursor: int | bytes = 0
+        while True:
+            cursor, names = await self._guarded("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", 1000)
+            values = await self._guarded("MGET", *names) if names else []
+            found |= {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            if int(cursor) == 0:
+                return found
 
     async def _run(self, script: str, keys: Sequence[bytes], *arguments: bytes | int) -> Any:
         sha = self._sha.get(script)

@@ -102,6 +102,16 @@ class Outbox:
             await self._run("write_mark", *mark)
         await self._end(commit=True)
 
+    async def backlog(self) -> tuple[int, float]:
+        """Return how many notes wait, and for how many seconds the oldest of them.
+
+        Raises:
+            OutboxError: the database is away.
+        """
+        count, seconds = (await self._run("outbox_backlog"))[0]
+        await self._end(commit=True)
+        return count, seconds
+
     async def undo(self) -> None:
         """Give back what was taken.
 

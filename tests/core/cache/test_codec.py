@@ -93,7 +93,7 @@ def test_a_process_that_has_not_heard_of_a_new_key_misses(tmp_path: Path) -> Non
 
 
 def test_production_needs_its_keys(tmp_path: Path) -> None:
-    with pytest.raises(KeyRingError, match="cito keys generate"):
+    with pytest.raises(KeyRingError, match="cito cache key"):
         KeyFile(tmp_path / "cache.json").open(create=False)
     (tmp_path / "cache.json").write_text("{}")
     with pytest.raises(KeyRingError, match="not a key file"):
