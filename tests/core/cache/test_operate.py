@@ -84,7 +84,7 @@ async def test_the_sampler_counts_agreement_and_follows_disagreement_up(
 
 
 async def test_hits_are_sampled_by_themselves(shelf: Shelf) -> None:
-    async with shelf.process() as one:
+    async with shelf.process(sampled=True) as one:
         await one.warm()
 
         async def sampled() -> bool:
