@@ -266,3 +266,18 @@ class Shelf:
 
 
 SOURCES = [("core", files("cito.sql") / "core"), ("shelf", SHELF)]
+
+
+def crowd(shelf: Shelf, barrier: Any, loads: Any) -> None:
+    """One process of a crowd: 250 reads of the same key at the same moment."""
+
+    async def main() -> None:
+        async with shelf.process() as one:
+            await asyncio.to_thread(barrier.wait)
+            names = await asyncio.gather(
+                *(one.cache.get(one.items, AllKey(), shelf.clinic) for _ in range(250))
+            )
+            assert len({entry.body for entry in names}) == 1
+            loads.put(one.loader.loads)
+
+    asyncio.run(main())
