@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -201,8 +200,12 @@ class Process:
 
     async def ready(self) -> Process:
         """Wait until the local tier is vouched for."""
+        return await self.ready_at(Clock())
+
+    async def ready_at(self, clock: Clock) -> Process:
+        """Wait until the local tier is vouched for, by a clock that a test has moved."""
         async with asyncio.timeout(10):
-            while self.cache.as_of < time.monotonic() - 0.8:  # noqa: ASYNC110 - the relay beats elsewhere
+            while self.cache.as_of < clock.monotonic() - 0.8:  # noqa: ASYNC110 - the relay beats elsewhere
                 await asyncio.sleep(0.01)
         return self
 
@@ -241,7 +244,7 @@ class Shelf:
             plan.sample_at = 0.0 if sampled else float("inf")  # the sampler's loads would count as others
         try:
             made = Process(opened, database, loader, *families, self.clinic)
-            yield await made.ready() if wait else made
+            yield await made.ready_at(clock or Clock()) if wait else made
         finally:
             await opened.close()
             await database.close()

@@ -43,6 +43,8 @@ __all__ = ["Cache", "Entry", "KeyRefused"]
 K = TypeVar("K", bound=msgspec.Struct)
 V = TypeVar("V")
 _MOST_FREQUENT = 3
+_AGAIN_SECONDS = 0.05
+"""A commit is bumped twice, by its process and by the relay some milliseconds later; both are over by then."""
 
 
 class _Nothing(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ class Cache:
             shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic
         )
         self.sampler = Sampler(readers, self._stamps)
+        self._again: dict[tuple[str, Any], asyncio.TimerHandle] = {}
         self._housekeeping: asyncio.Task[None] | None = None
 
     @classmethod
@@ -148,6 +151,8 @@ class Cache:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
             await asyncio.gather(self._housekeeping, return_exceptions=True)
+        for timer in self._again.values():
+            timer.cancel()
         await self.sampler.close()
         if self.feed is not None:
             await self.feed.close()
@@ -166,13 +171,22 @@ class Cache:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    async def get(self, family: CacheFamily[K, V], key: K, clinic_id: UUID | None) -> Entry[V]:
+    async def get(
+        self,
+        family: CacheFamily[K, V],
+        key: K,
+        clinic_id: UUID | None,
+        *,
+        if_none_match: str | None = None,
+    ) -> Entry[V]:
         """Return the answer for one key, from the nearest tier that may vouch for it, else loaded.
 
         Args:
             family: a declared family.
             key: of the family's key type.
             clinic_id: of the caller; None for a family that belongs to no clinic.
+            if_none_match: the validator of the caller's own copy. Where its stamps are still current, the answer
+                is `not_modified` without a load; not for patient data, whose patients only a body tells.
 
         Raises:
             KeyRefused: an undeclared family, or a key or clinic that does not fit it.
@@ -190,7 +204,10 @@ class Cache:
             if plan.family.strategy is Strategy.REFRESH_AHEAD and self._refreshes(entry, now):
                 return entry
         start_ns = perf_counter_ns()
-        flight = self._flight(plan, key, clinic_id)
+        if if_none_match is not None and family.patients is None:
+            flight = self._revalidation(plan, key, clinic_id, if_none_match)
+        else:
+            flight = self._flight(plan, key, clinic_id)
         found = await flight.join()
         note_trips(flight, start_ns)
         note(found, start_ns)
@@ -235,6 +252,13 @@ class Cache:
         self._resolver.add(flight)
         return flight
 
+    def _revalidation(self, plan: Plan, key: Any, clinic_id: UUID | None, etag: str) -> Flight:
+        """Return a flight of one's own: others have no copy and need a body."""
+        plan.check(key, clinic_id)
+        flight = Flight(plan, key, clinic_id, known=etag)
+        self._resolver.add(flight)
+        return flight
+
     def _refreshes(self, entry: Entry[Any], now: float) -> bool:
         """Serve an entry near the end of its life while it is loaded again, once."""
         if entry.check_at == DEAD or now >= entry.expires_at or now >= entry.plan.vouched_until:
@@ -260,12 +284,9 @@ class Cache:
         if EVERYTHING in tags:
             self.flushed()
         names = tuple(dict.fromkeys(self.names.tag(tag) for tag in tags))
-        again = self._ended(names)
+        self._ended(names)
         await self._resolver.bump(names)
-        again += self._ended(names)
-        for entry in again:
-            if entry.plan.family.strategy is Strategy.WRITE_THROUGH:
-                self._load_again(entry)
+        self._ended(names)
 
     async def invalidate(self, tag: str) -> None:
         """Make one tag stale by hand.
@@ -295,11 +316,20 @@ class Cache:
             await self._resolver.shared.bump(names, 0)
         self._ended(names)
 
-    def _ended(self, names: Sequence[bytes]) -> list[Entry[Any]]:
-        ended = self.local.invalidate(names)
-        for entry in ended:
-            entry.plan.counts.invalidated += 1
-        return ended
+    def _ended(self, names: Sequence[bytes]) -> None:
+        """End the entries of tags; those of a write-through family are loaded again, after the relay's own bump."""
+        for entry in self.local.invalidate(names):
+            plan = entry.plan
+            plan.counts.invalidated += 1
+            place = plan.name, plan.place(entry.key, entry.clinic_id)
+            if plan.family.strategy is Strategy.WRITE_THROUGH and place not in self._again:
+                self._again[place] = asyncio.get_running_loop().call_later(
+                    _AGAIN_SECONDS, self._write_through, place, entry
+                )
+
+    def _write_through(self, place: tuple[str, Any], entry: Entry[Any]) -> None:
+        del self._again[place]
+        self._load_again(entry)
 
     @property
     def shared_counts(self) -> SharedCounts | None:

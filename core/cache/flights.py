@@ -24,6 +24,7 @@ class Flight:
         slot: the entry to be filled; an invalidation on the way ends its validity.
         sent: its stamps have been asked for: who comes later may be later than they are.
         force: load even where the shared tier has a valid value (refresh-ahead).
+        known: validator of the caller's own copy; empty: it has none.
         waited_ms: how long it has waited for another process's load.
         trips: round trips to the shared tier.
     """
@@ -31,6 +32,7 @@ class Flight:
     __slots__ = (
         "context",
         "force",
+        "known",
         "plan",
         "sent",
         "slot",
@@ -41,7 +43,9 @@ class Flight:
         "waiters",
     )
 
-    def __init__(self, plan: Plan, key: Any, clinic_id: UUID | None, *, force: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, key: Any, clinic_id: UUID | None, *, force: bool = False, known: str = ""
+    ) -> None:
         self.plan = plan
         self.value_key = plan.value_key(key, clinic_id)
         self.tag_keys = plan.tag_keys(key, clinic_id)
@@ -50,6 +54,7 @@ class Flight:
         self.context: Context = copy_context()
         self.sent = False
         self.force = force
+        self.known = known
         self.waited_ms = 0.0
         self.trips = 0
 

@@ -137,6 +137,10 @@ class Resolver:
                 return
             size = int.from_bytes(found.stored[2:VECTOR_AT], "little")
             vector = found.stored[VECTOR_AT : VECTOR_AT + size]
+        elif self._filler.unchanged(flight, vector):
+            self._store(Stored(flight.value_key, b"", 0))
+            self._answer(flight, flight.slot, "shared")
+            return
         elif not found.leased and flight.waited_ms < _LEASE_WAIT_MS:
             if not self._loads.joins(flight, vector):
                 self._wait(flight)

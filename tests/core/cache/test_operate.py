@@ -62,7 +62,7 @@ async def test_the_sampler_counts_agreement_and_follows_disagreement_up(
             waits.append(seconds)
             await one.ready()
 
-        sampler = Sampler(one.database, one.cache._stamps, sleep)
+        sampler = one.cache.sampler = Sampler(one.database, one.cache._stamps, sleep)
         entry = one.cache.plans["item"].entries[shelf.clinic, ItemKey(1)]
         sampler.offer(entry, 0.0)
         await asyncio.gather(*sampler._tasks)
@@ -80,7 +80,7 @@ async def test_the_sampler_counts_agreement_and_follows_disagreement_up(
         assert "disagrees with the database after 60 s" in caplog.text
         assert "unheard" not in caplog.text
         assert str(shelf.clinic) not in caplog.text
-        assert agreements([report_of(one.cache)]).get("item") is not None
+        assert agreements([report_of(one.cache)] * 2)["item"].samples == 4
 
 
 async def test_hits_are_sampled_by_themselves(shelf: Shelf) -> None:
