@@ -156,6 +156,7 @@ async def test_an_answer_that_changes_at_midnight(shelf: Shelf) -> None:
         loads = one.loader.loads + two.loader.loads
         clock.move(45)
         await one.ready_at(clock)
+        await two.ready_at(clock)
         after = await two.get()
         assert after.etag != first.etag
         assert await status_of(after, if_none_match=first.etag) == 200
