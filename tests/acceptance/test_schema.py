@@ -17,4 +17,6 @@ async def test_every_named_query_is_planned_with_values_of_its_own_or_says_why_n
     indexes = [owned.value for owned in site.assembly.registry.indexes]
     proofs = await verify_indexes(site.urls.owner, site.urls.app, queries, indexes)
     assert {proof.query for proof in proofs} == {query.name for query in queries}
-    assert [f"{p.query}: {p.because}" for p in proofs if p.verdict == "failed" or "refused" in p.because] == []
+    assert [
+        f"{p.query}: {p.because}" for p in proofs if p.verdict == "failed" or "refused" in p.because
+    ] == []
