@@ -62,7 +62,9 @@ def _repeated(facts: Sequence[Item], day: Day, dose: Dose | None) -> Timing:
     limits = [most_doses(limit, dose) for limit in _find(facts, f.Limit)]
     most = min((number for number in limits if number is not None), default=None)
     only_a_maximum = (
-        repeat is None and most is not None and any(one.noun == "dose" for one in _find(facts, f.Limit))
+        repeat is None
+        and most is not None
+        and any(limit.noun == "dose" or (needed and not limit.noun) for limit in _find(facts, f.Limit))
     )
     if only_a_maximum and most is not None:
         repeat = Repeat(frequency=most, period=1, unit="d")

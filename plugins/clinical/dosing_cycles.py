@@ -9,6 +9,7 @@ from cito.plugins.clinical.dosing_facts import (
     Ambiguous,
     APeriod,
     AsNeeded,
+    BareDuration,
     Cycle,
     DoseCount,
     Duration,
@@ -154,6 +155,7 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(r"for (?:a|an|1 full|the next) (?P<unit>day|week|month|year)", _for),
     rule(r"(?:for )?(?:a )?(?P<n>\d+) (?P<unit>day|week|month) course", _for),
+    rule(r"(?P<n>\d+) (?P<unit>day|week|month)", lambda m: BareDuration(int(m["n"]), _UCUM[m["unit"]])),
     rule(r"(?:for|x) (?P<n>\d+)/(?P<of>7|52|12)", _for_uk),
     rule(
         r"(?:until|till|to) (?:all )?(?:finished|gone|completed?|the course is (?:finished|complete))",
@@ -162,8 +164,8 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?:for|x) (?P<n>\d+) dose(?: only)?", lambda m: _dose_count(int(m["n"]))),
     rule(r"x 1(?: only)?", OneTime()),
     rule(
-        r"(?:(?:for |as )?(?:a |1 )?(?:stat|single|1 ^ off|1 off) dose(?: only)?|1 times(?: only| now| dose)?|stat|now"
-        r"|immediately|at 1 times|right away|straight away|1 dose (?:only|now))(?: (?:stat|only|now|immediately))?",
+        r"(?:(?:for |as )?(?:a |1 )?(?:stat|single|now|1 off) dose(?: only)?|1 times(?: only| now| dose)?|stat|now"
+        r"|immediately|at 1 times|right away|straight away|1 off|1 dose (?:only|now))(?: (?:stat|only|now|immediately))?",
         OneTime(),
     ),
     # two readings

@@ -87,6 +87,14 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True)
+class BareDuration:
+    """Days without "for" ("bid 7 days"): a duration right after "twice a day", anything elsewhere."""
+
+    value: int
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class OneTime:
     """A single dose, then nothing."""
 
@@ -191,6 +199,7 @@ Fact = (
     | AsNeeded
     | Limit
     | Duration
+    | BareDuration
     | OneTime
     | DoseCount
     | Pattern

@@ -29,6 +29,14 @@ _PARTS = {
     ),
     "WAKE": r"(?:on|upon|at) (?:waking|awakening)(?: up)?",
 }
+_WORDS = {
+    "morning": "MORN",
+    "noon": "NOON",
+    "afternoon": "AFT",
+    "evening": "EVE",
+    "night": "NIGHT",
+    "bedtime": "HS",
+}
 _LEAD = r"(?:(?:1 times )?(?:every|q) |(?:in|at|on) (?:the )?|the )?"
 _EVERY_OTHER = r"(?:1 times )?(?:on |every )*(?:other|alternate|2nd)"
 
@@ -69,8 +77,10 @@ def _minutes(match: re.Match[str]) -> int:
     return per_unit * (int(match["n"]) if match["n"].isdigit() else 1)
 
 
-def _offset_meal(match: re.Match[str]) -> Fact:
-    return Occasions((_SIDE[match["side"]] + _MEAL_LETTER[match["meal"]],), offset_min=_minutes(match))
+def _offset_meals(match: re.Match[str]) -> Fact:
+    side = _SIDE[match["side"]]
+    codes = tuple(side + _MEAL_LETTER[meal] for meal in re.findall(_MEAL, match[0]))
+    return Occasions(codes, offset_min=_minutes(match))
 
 
 def _offset_bed(match: re.Match[str]) -> Fact:
@@ -139,7 +149,11 @@ RULES: tuple[Rule, ...] = (
     ),
     *(rule(rf"{_EVERY_OTHER} {day}", Cycle(1, 2, "wk", interval=True), Days((day,))) for day in WEEK),
     *(rule(code.lower(), Occasions((code,))) for code in ("ACM", "ACD", "ACV", "PCM", "PCD", "PCV")),
-    rule(rf"{_OFFSET} (?P<meal>{_MEAL})", _offset_meal),
+    rule(rf"{_OFFSET} {_MEAL}(?: (?:,|and|, and) {_MEAL})*", _offset_meals),
+    rule(
+        r"(?:in the |every )?(?P<a>morning|noon|afternoon) (?P<b>noon|afternoon|evening) and (?:at )?(?P<c>evening|night|bedtime)",
+        lambda m: Occasions(tuple(_WORDS[m[part]] for part in "abc")),
+    ),
     rule(rf"{_OFFSET} (?:bed|bedtime|sleep)", _offset_bed),
     rule(
         rf"{_OFFSET} (?:every meal|meals)",
@@ -167,7 +181,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"at (?P<hour>\d{1,2}) (?:in the |at )(?P<part>morning|afternoon|evening|night)", _hour_of_part),
     rule(r"(?:at )?(?:12 )?midnight", Occasions(clocks=("00:00",))),
     rule(rf"(?:(?:only )?on |every |every week on )?{_DAY_LIST}(?: only)?", _days),
-    rule(r"mwf", Days(("mon", "wed", "fri"))),
+    rule(r"(?:mwf|m w f)", Days(("mon", "wed", "fri"))),
     rule(rf"(?:from |on )?(?P<first>{_DAY}) (?:-|to|through|thru) (?P<last>{_DAY})(?: only)?", _day_range),
     rule(r"(?:on |every )?(?:weekday|(?:business|working|week) day)(?: only)?", Days(WEEK[:5], span=True)),
     rule(r"(?:(?:on|at) (?:the )?|every )?weekend(?: only)?", Days(WEEK[5:], span=True)),

@@ -9,7 +9,9 @@ from cito.plugins.clinical.dosing_facts import (
     Ambiguous,
     Amount,
     APeriod,
+    BareDuration,
     Cycle,
+    Duration,
     Fact,
     Item,
     OnceDailyOrEye,
@@ -48,9 +50,17 @@ def _settled(fact: Fact, items: Sequence[Item], at: int) -> Fact:
             return Cycle(fact.number, 1, "d")
         few = fact.number
         raise Doubtful(f"{few} times a day, or {few} at once", (f"{few} times a day", "once a day"))
+    if isinstance(fact, BareDuration):
+        return _bare_duration(fact, items[at - 1].fact if at else None)
     if isinstance(fact, APeriod):
         return _a_period(fact.unit, items[at - 1].fact if at else None)
     return fact
+
+
+def _bare_duration(fact: BareDuration, before: Fact | None) -> Fact:
+    if not isinstance(before, Cycle) or (before.period, before.unit) != (1, "d") or not fact.value:
+        raise Unreadable("a number of days that nothing explains")
+    return Duration(fact.value, fact.unit)
 
 
 def _a_period(unit: str, amount: Fact | None) -> Fact:

@@ -31,6 +31,10 @@ _TENS_AND_ONES = re.compile(rf"\b({'|'.join(TENS)})[ -]({_ONES})\b")
 _NUMBER_WORD = re.compile(rf"\b({'|'.join(NUMBERS)})\b(?:\s*\(?\s*(\d+)(?![\d./:,])\s*\)?)?")
 _AS_NUMBERS = re.compile(rf"\b({'|'.join(AS_NUMBERS)})\b")
 
+# "Every hours" has lost its number, and hourly would be the worst guess.
+_TORN_INTERVAL = re.compile(
+    r"\b(?:every|each|q)\s+(?:h|hours|hrs|days|weeks|wks|months|mths|mos|minutes|mins|years|yrs)\b"
+)
 _AMOUNT = r"(?:\d+/\d+|0?\.5|\d)"
 _TOKEN = re.compile(
     rf"""
@@ -45,6 +49,7 @@ _TOKEN = re.compile(
     | (?P<number>    \d+(?:[.,]\d+)*|(?<!\S)\.\d+ )
     | (?P<word>      [a-z]+(?:'[a-z]+)? )
     | (?P<range>     (?<=\d)\s?-\s?(?=[\d.]) )
+    | (?P<minus>     (?<=[a-z])-(?=\d) )
     | (?P<tight>     (?<=\w)-(?=\w) )
     | (?P<mark>      [/&+@] )
     | (?P<pause>     [,.;:!()\[\]] )
@@ -56,7 +61,15 @@ _TOKEN = re.compile(
 )
 # Dotted abbreviations that read as something else without their dots.
 _DOTTED = {"on": "bedtime", "om": "morning", "at": UNKNOWN, "as": UNKNOWN, "ad": UNKNOWN, "in": UNKNOWN}
-_AS_ONE = {"range": "-", "tight": "^", "pause": ",", "dash": "~", "negative": UNKNOWN, "other": UNKNOWN}
+_AS_ONE = {
+    "range": "-",
+    "tight": "^",
+    "pause": ",",
+    "dash": "~",
+    "negative": UNKNOWN,
+    "minus": UNKNOWN,
+    "other": UNKNOWN,
+}
 _NOON = 12
 _SMALL_AMOUNT = 4
 
@@ -80,11 +93,12 @@ def _normalise(text: str) -> str:
     # Superscripts, circled digits, Roman numeral signs, direction marks: NFKC would make plain digits of them.
     text = "".join(UNKNOWN if unicodedata.category(char) in {"No", "Nl", "Cf"} else char for char in text)
     text = unicodedata.normalize("NFKC", text).casefold()
+    text = _TORN_INTERVAL.sub(UNKNOWN, text)
     text = re.sub(r"\bw/\s?(?=[a-z])", "with ", text)
     text = re.sub(r"\b(?:[btq] i d|p r n|q o d|q h s)\b", lambda m: m[0].replace(" ", ""), text)
     text = re.sub(r"\b(?:one[ -])?half(?: ?\(?1/2\)?)?(?![\w/])", "half", text)
     text = _TENS_AND_ONES.sub(lambda m: str(NUMBERS[m[1]] + NUMBERS[m[2]]), text)
-    text = _NUMBER_WORD.sub(_digits, text)
+    text = re.sub(r"\b(\d+) ?\( ?\1 ?\)", r"\1", _NUMBER_WORD.sub(_digits, text))  # 2 (two)
     return _AS_NUMBERS.sub(lambda m: AS_NUMBERS[m[1]], text)
 
 
@@ -108,7 +122,7 @@ def _canonical(kind: str, match: re.Match[str], before: list[str]) -> list[str]:
         case "word" | "mark":
             return [CANONICAL.get(piece, piece)]
         case "number":
-            return [_number(piece)]
+            return [_listed_hour(piece, before) or _number(piece)]
         case _:
             return [re.sub(r"\s", "", piece)]  # a fraction, an ordinal, a 1-0-1 pattern
 
@@ -140,6 +154,14 @@ def _half_day(match: re.Match[str], before: list[str]) -> str:
         if not last or not (":" in last[0] or last[-1] in {"at", "q", "every", "daily", "day"}):
             return UNKNOWN
     return _time(hour % _NOON + (_NOON if match["half"] == "p" else 0), int(match["minute"] or 0))
+
+
+def _listed_hour(piece: str, before: list[str]) -> str | None:
+    """Read 1400 as a time in a list of times: "at 0600, 1400 and 2200"."""
+    listed = len(before) > 1 and before[-1] in {",", "and"} and ":" in before[-2]
+    return (
+        _time(int(piece[:2]), int(piece[2:])) if listed and re.fullmatch(r"[0-2]\d[0-5]\d", piece) else None
+    )
 
 
 def _number(piece: str) -> str:

@@ -60,6 +60,12 @@ every twelve hours | ok | 1/12 h | 09:00 21:00 | 2
 morning and night | ok | 2/1 d | 08:00 21:00 | 2
 am & pm | ok | 2/1 d | 08:00 18:00 | 2
 1 tab mane 2 tabs nocte | ok | 2/1 d | 08:00 21:00 | 2
+morning noon and night | ok | 3/1 d | 08:00 12:00 21:00 | 3
+30 minutes before breakfast and dinner | ok | 2/1 d | 07:30 17:30 | 2
+at 0600, 1400 and 2200 | ok | 3/1 d | 06:00 14:00 22:00 | 3
+bid 7 days | ok | 2/1 d | 09:00 21:00 | 2
+take 1 tablet (500 mg total) 2 (two) times a day | ok | 2/1 d | 09:00 21:00 | 2
+twice daily (BID) for 5 days | ok | 2/1 d | 09:00 21:00 | 2
 ½-0-½ | ok | 2/1 d | 08:00 21:00 | 2
 8-hourly | ok | 1/8 h | 00:00 08:00 16:00 | 3
 after meals | ok | 3/1 d | 08:30 12:30 18:30 | 3
@@ -111,6 +117,7 @@ tds for 5/7 | ok | 3/1 d | 08:00 14:00 20:00 | 3
 stat | ok | -/- - | | -
 when needed | prn | -/- - | | -
 q4-6h prn | prn | 1/4 h | | 6
+prn max 4/day | prn | 4/1 d | | 4
 at bedtime as needed | prn | 1/1 d | | 1
 every 4 hours prn, not to exceed 4 doses per day | prn | 1/4 h | | 4
 bi-weekly | ambiguous | -/- - | - | -

@@ -26,6 +26,16 @@ without food daily
 if pain twice daily
 every 4 hours while awake
 every 0 hours
+every hours
+every days
+every  weeks
+q hrs
+every h
+q-4h
+7 days
+weekly 4 weeks
+once 7 days
+at 8am 3 days
 every -4 hours
 every 1.5 hours
 every 6 to 4 hours
