@@ -32,6 +32,12 @@ def doses_of(items: Sequence[Item]) -> list[Dose]:
         Unreadable: a bare number may be anything.
         Doubtful: "take 2 daily": two at once, or one twice.
     """
+    bare = any(isinstance(item.fact, Amount) and not item.fact.unit for item in items)
+    hourly = any(isinstance(i.fact, Cycle) and (i.fact.period, i.fact.unit) == (1, "h") for i in items)
+    if bare and hourly:
+        raise Unreadable(
+            "a number beside an hourly interval"
+        )  # "8 qh", "4-6 prn hourly": every 8, every 4 to 6?
     groups: list[list[Amount]] = [[]]
     for at, item in enumerate(items):
         fact = item.fact
@@ -85,8 +91,6 @@ def _check_bare(items: Sequence[Item], at: int) -> None:
     if not (begins or continues) or amount.high > _MOST_PIECES or other:
         raise Unreadable("a number without a unit")
     if isinstance(after, Cycle):
-        if after.unit == "h" and after.period == 1:
-            raise Unreadable("a number beside an hourly interval")
         whole = after.bare or (after.interval and after.period == 1)
         if whole and amount.high > Fraction(1):
             few = _plain(amount.high)

@@ -33,7 +33,8 @@ _AS_NUMBERS = re.compile(rf"\b({'|'.join(AS_NUMBERS)})\b")
 
 # "Every hours" has lost its number, and hourly would be the worst guess.
 _TORN_INTERVAL = re.compile(
-    r"\b(?:every|each|q)\s+(?:h|hours|hrs|days|weeks|wks|months|mths|mos|minutes|mins|years|yrs)\b"
+    r"(?:\b(?:every|each|q|per|an?|in|any)\s+|/\s*)(?:hours|hrs|days|weeks|wks|months|mths|mos|minutes|mins|years|yrs)\b"
+    r"|\b(?:every|each|q)\s+h\b"
 )
 _AMOUNT = r"(?:\d+/\d+|0?\.5|\d)"
 _TOKEN = re.compile(
@@ -77,9 +78,13 @@ _SMALL_AMOUNT = 4
 def tokens(text: str) -> list[str]:
     """Return the canonical words, numbers, clock times (`08:00`) and marks of a dosing text."""
     out: list[str] = []
-    for match in _TOKEN.finditer(_normalise(text)):
+    matches = list(_TOKEN.finditer(_normalise(text)))
+    half_days = any(match["half"] for match in matches)
+    for match in matches:
         kind = match.lastgroup or ""
-        if kind != "space":
+        if half_days and kind == "full_day" and int(match[0].partition(":")[0]) <= _NOON:
+            out.append(UNKNOWN)  # "8:00 and 2:00 pm": the first may be either
+        elif kind != "space":
             out.extend(_canonical(kind if match["half"] is None else "half_day", match, out))
     out = ["week" if word == "w" and out[at - 1].isdigit() else word for at, word in enumerate(out)]
     return [

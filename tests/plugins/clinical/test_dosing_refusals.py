@@ -27,6 +27,12 @@ if pain twice daily
 every 4 hours while awake
 every 0 hours
 every hours
+once per hours
+4 times in hours
+twice/days
+4-6 prn hourly
+at 8:00 and 2:00 pm
+at 8:30 8:30 pm
 every days
 every  weeks
 q hrs
