@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -51,53 +51,55 @@ async def import_lines(connection: Any, lines: Sequence[Line], progress: Progres
     stored: list[Drug] = [
         make(row) for row in await (await connection.execute(_SAY["every_drug"])).fetchall()
     ]
-    new, changed = merge(stored, lines, progress)
-    names = await _write(connection, [*new, *changed])
-    return Imported(len(new), len(changed), len(lines) - len(new) - len(changed), names)
+    merged = merge(stored, lines, progress)
+    names = await _write(connection, [*merged.new, *merged.changed])
+    return Imported(len(merged.new), len(merged.changed), merged.unchanged, names)
 
 
-def merge(stored: Iterable[Drug], lines: Sequence[Line], progress: Progress) -> tuple[list[Drug], list[Drug]]:
-    """Return the drugs that are new and those that become other than they are stored."""
-    by_generic = {squash(fold(drug.generic_name)): drug for drug in stored}
+class Merged(NamedTuple):
+    """What lines make of the stored drugs: those that are new, those that become other, how many stay."""
+
+    new: list[Drug]
+    changed: list[Drug]
+    unchanged: int
+
+
+def merge(stored: Iterable[Drug], lines: Sequence[Line], progress: Progress) -> Merged:
+    """Merge lines into the stored drugs."""
+    before = {drug.id: drug for drug in stored}
+    by_generic = {squash(fold(drug.generic_name)): drug.id for drug in before.values()}
     by_keyword: dict[str, list[Drug]] = defaultdict(list)
-    for drug in by_generic.values():
+    for drug in before.values():
         for name in drug.keywords:
             by_keyword[squash(fold(name))].append(drug)
     ids = iter(sorted(new_id() for _ in lines))  # in the order of the file
-    result: dict[UUID, Drug] = {}
-    new: set[UUID] = set()
+    after: dict[UUID, Drug] = {}
     for done, line in enumerate(lines, 1):
-        found = by_generic.get(squash(fold(line.generic_name))) or _known_otherwise(line, by_keyword)
-        drug = found or Drug(next(ids), line.generic_name)
-        if found is None:
-            new.add(drug.id)
-        before = result.get(drug.id, drug)
-        after = _merged(before, line)
-        if after != before or drug.id in new:
-            result[drug.id] = after
+        key = squash(fold(line.generic_name))
+        drug_id = by_generic.get(key) or _known_otherwise(line, by_keyword) or next(ids)
+        by_generic[key] = drug_id
+        drug = after.get(drug_id) or before.get(drug_id) or Drug(drug_id, line.generic_name)
+        after[drug_id] = _merged(drug, line)
         if done % _PROGRESS_EVERY == 0 or done == len(lines):
             progress(done, len(lines))
-    return (
-        [drug for drug in result.values() if drug.id in new],
-        [drug for drug in result.values() if drug.id not in new],
-    )
+    new = [drug for drug in after.values() if drug.id not in before]
+    changed = [drug for drug in after.values() if drug.id in before and drug != before[drug.id]]
+    return Merged(new, changed, len(after) - len(new) - len(changed))
 
 
-def _known_otherwise(line: Line, by_keyword: dict[str, list[Drug]]) -> Drug | None:
+def _known_otherwise(line: Line, by_keyword: dict[str, list[Drug]]) -> UUID | None:
     """Return the stored drug that a line of synonyms is about, under another of its names.
 
     Both must say so: the stored drug has the line's name as a keyword ("acetaminophen"), and the line has the stored
     drug's generic name among its synonyms ("paracetamol"). One alone may be a class, a mixture or a mistake.
     """
-    if not line.synonyms:
-        return None
     said = {squash(fold(name)) for name in line.synonyms}
     agreed = [
         drug
         for drug in by_keyword.get(squash(fold(line.generic_name)), ())
         if squash(fold(drug.generic_name)) in said
     ]
-    return agreed[0] if len(agreed) == 1 else None
+    return agreed[0].id if len(agreed) == 1 else None
 
 
 def _merged(drug: Drug, line: Line) -> Drug:

@@ -47,12 +47,14 @@ class Line(msgspec.Struct, frozen=True):
         generic_name: its name; by it, what is stored already is found.
         given: what the file says about it, by the name of the field of `Drug`.
         synonyms: names to be added to what is stored; the file does not say of which kind.
+        adds: it adds names and says nothing else, so that several lines may be about one drug.
     """
 
     number: int
     generic_name: str
     given: Mapping[str, object]
     synonyms: tuple[str, ...] = ()
+    adds: bool = False
 
 
 class _Wrong(Exception):  # noqa: N818 - one mistake on one line
@@ -164,7 +166,7 @@ def _redmed(number: int, row: Mapping[str, str]) -> Line:
         return " ".join(text.replace("_", " ").split())
 
     synonyms = tuple(found for part in row["known"].split(",") if squash(fold(found := name(part))))
-    return Line(number, name(row["drug"]), {}, synonyms)
+    return Line(number, name(row["drug"]), {}, synonyms, adds=True)
 
 
 def _checked(line: Line, seen: dict[str, int]) -> Line:
@@ -180,6 +182,6 @@ def _checked(line: Line, seen: dict[str, int]) -> Line:
         if len(name) > MAX_NAME_LENGTH:
             raise _Wrong(f"a name is longer than {MAX_NAME_LENGTH} characters")
     earlier = seen.setdefault(squash(fold(line.generic_name)), line.number)
-    if earlier != line.number:
+    if earlier != line.number and not line.adds:
         raise _Wrong(f"the same generic name as on line {earlier}")
     return line

@@ -1,10 +1,12 @@
+-- The inverted ones keep no list of pending entries: after an import every lookup would read it whole.
+
 -- name: drug_aliases_key
 -- A typed name is found by its key, and names that begin with it are a range.
 create index concurrently drug_aliases_key on drug_aliases (key text_pattern_ops, kind)
 
 -- name: drug_aliases_alike
 -- Trigrams of folded names: for what is misspelt, and for what is in the middle.
-create index concurrently drug_aliases_alike on drug_aliases using gin (folded gin_trgm_ops)
+create index concurrently drug_aliases_alike on drug_aliases using gin (folded gin_trgm_ops) with (fastupdate = off)
 
 -- name: drugs_active_generic
 -- The active drugs by generic name, page by page.
@@ -12,11 +14,11 @@ create index concurrently drugs_active_generic on drugs (is_active, generic_key)
 
 -- name: drugs_ingredients
 -- Drugs by what they are made of.
-create index concurrently drugs_ingredients on drugs using gin (ingredient_keys)
+create index concurrently drugs_ingredients on drugs using gin (ingredient_keys) with (fastupdate = off)
 
 -- name: drugs_classes
 -- Drugs by class.
-create index concurrently drugs_classes on drugs using gin (classes)
+create index concurrently drugs_classes on drugs using gin (classes) with (fastupdate = off)
 
 -- name: drug_schedules_schedule
 -- Drugs by schedule.

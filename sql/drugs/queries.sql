@@ -4,7 +4,7 @@
 -- All that is known about up to 100 typed names, in one query: drugs with such a name, drugs made of nothing but
 -- ingredients that are named, and, for each core of which none of its exact keys is a name, drugs with a name alike.
 -- One row for a drug, with the reasons for which it is there.
--- target: 20 ms
+-- target: 50 ms
 -- returns: many
 with exact as materialized (
     select drug_id, kind, name, folded, key
@@ -25,7 +25,7 @@ named as (
 ),
 
 open_cores as (
-    select c.core
+    select distinct c.core
     from unnest(:cores::text[]) with ordinality as c (core, place)
     where not exists (
         select from unnest(:core_places::bigint[], :exact_keys::text[]) as k (place, key)
@@ -45,10 +45,9 @@ reasons as (
     select
         a.drug_id,
         jsonb_build_object(
-            'how', 'alike', 'kind', a.kind, 'name', a.name, 'folded', a.folded, 'core', c.core, 'place', a.place
+            'how', 'alike', 'kind', a.kind, 'name', a.name, 'folded', a.folded, 'core', a.core, 'place', a.place
         ) as reason
-    from open_cores as c
-    cross join lateral drug_names_alike(c.core) with ordinality as a (drug_id, kind, name, folded, place)
+    from drug_names_alike(array(select core from open_cores)) as a
 ),
 
 found as (
@@ -156,8 +155,7 @@ with matched as (
     where :long::boolean and folded like :pattern
     union all
     select drug_id, 3 as tier, place
-    from drug_names_alike(:folded) with ordinality as a (drug_id, kind, name, folded, place)
-    where :long::boolean
+    from drug_names_alike(case when :long::boolean then array[:folded] else '{}' end) as a
 ),
 
 ranked as (

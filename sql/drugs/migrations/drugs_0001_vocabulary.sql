@@ -66,18 +66,26 @@ left join lateral (
 -- Loads pg_trgm into this session: only then may its threshold be set by whoever is no superuser.
 do $$ begin perform public.similarity('', ''); end $$;
 
--- Names that look like a text, the most similar first. The threshold belongs to the function, not to the session:
--- whoever asks, the same names are found. It stands in cito.plugins.drugs.ranking too.
-create function drug_names_alike(typed text)
-returns table (drug_id uuid, kind text, name text, folded text)
+-- Names that look like each of some texts, the most similar first. The threshold belongs to the function, not to
+-- the session: whoever asks, the same names are found. It stands in cito.plugins.drugs.ranking too.
+create function drug_names_alike(typed text[])
+returns table (core text, drug_id uuid, kind text, name text, folded text, place bigint)
 language sql stable parallel safe
 set pg_trgm.similarity_threshold = 0.25
 as $$
-    select a.drug_id, a.kind, a.name, a.folded
-    from public.drug_aliases as a
-    where a.folded operator(public.%) typed
-    order by public.similarity(a.folded, typed) desc, a.folded, a.drug_id
-    limit 60
+    select t.core, a.drug_id, a.kind, a.name, a.folded, a.place
+    from unnest(typed) as t (core)
+    cross join lateral (
+        select
+            n.drug_id, n.kind, n.name, n.folded,
+            row_number() over (
+                order by public.similarity(n.folded, t.core) desc, n.folded, n.drug_id
+            ) as place
+        from public.drug_aliases as n
+        where n.folded operator(public.%) t.core
+        order by place
+        limit 60
+    ) as a
 $$;
 
 grant select, insert, update, delete on drugs, drug_aliases, drug_schedules to cito_app;
