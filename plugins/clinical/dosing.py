@@ -18,6 +18,7 @@ from cito.plugins.clinical.dosing_tokens import tokens
 from cito.plugins.clinical.timing import Status, Timing
 
 MAX_CHARACTERS = 500
+MAX_WORDS = 80
 _REMEMBERED = 4096
 
 
@@ -36,6 +37,8 @@ def _read(text: str) -> Timing:
     words = tokens(text)
     if not words:
         return Timing(status=Status.UNPARSED, reason="empty")
+    if len(words) > MAX_WORDS:
+        return Timing(status=Status.UNPARSED, reason=f"more than {MAX_WORDS} words and numbers")
     return combine(scan(words))
 
 

@@ -173,6 +173,7 @@ def test_unparsed_is_the_rule():
 def test_length_is_bounded():
     timing = parse_timing("daily " * MAX_CHARACTERS)
     assert (timing.status, timing.times) == ("unparsed", ())
+    assert parse_timing("1 " * 240).reason == f"more than {dosing.MAX_WORDS} words and numbers"
 
 
 def test_a_site_without_a_row_leaves_times_to_a_person():
