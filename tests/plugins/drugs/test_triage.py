@@ -1,21 +1,23 @@
 """Triage against the acceptance cases, and rules one by one on the cases' drugs."""
 
 import json
+from importlib.resources import as_file, files
 from uuid import uuid4
 
 import pytest
 
 from cito.plugins.clinical.dosing import parse_timing
 from cito.plugins.clinical.vocabulary import Allergy, Severity
+from cito.plugins.drugs.importing import merge
 from cito.plugins.drugs.models import Drug
+from cito.plugins.drugs.reading import read_file
 from cito.plugins.drugs.triage import triage
 from cito.plugins.drugs.triage_models import Allergen, Order, Route, Taken
 from cito.plugins.drugs.triage_rules import load_rules
 from cito.plugins.drugs.vocabulary import Vocabulary
 
 
-@pytest.fixture(scope="module")
-def ask(vocabulary):
+def asking(vocabulary):
     """Triage of names or (name, dosage[, strength]) with allergies and medicines taken."""
 
     def run(orders, allergies=(), taken=(), jurisdiction="US"):
@@ -36,11 +38,22 @@ def ask(vocabulary):
     return run
 
 
+@pytest.fixture(scope="module")
+def ask(vocabulary):
+    return asking(vocabulary)
+
+
+@pytest.fixture(scope="module")
+def demo_drugs():
+    with as_file(files("cito.sql") / "drugs" / "demo_drugs.tsv") as path:
+        return merge([], read_file(path), lambda *_: None)[0]
+
+
 def allergic(substance, severity="SEVERE", *, verified=True):
     return Allergy(substance, Severity(severity), verified)
 
 
-def test_every_case(ask, shared):
+def check_every_case(ask, shared):
     cases = json.loads((shared / "cases" / "triage.json").read_text())["cases"]
     wrong = []
     for case in cases:
@@ -58,6 +71,23 @@ def test_every_case(ask, shared):
         if verdict.route != case["expect"]["route"] or not set(case["expect"]["flags"]) <= set(verdict.flags):
             wrong.append((case["id"], verdict.route, verdict.flags, case["expect"]))
     assert not wrong
+
+
+def test_every_case(ask, shared):
+    check_every_case(ask, shared)
+
+
+def test_every_case_with_the_demo_vocabulary(demo_drugs, shared):
+    check_every_case(asking(Vocabulary(demo_drugs)), shared)
+
+
+def test_rule_data_speaks_of_what_the_vocabulary_has(demo_drugs):
+    rules = load_rules()
+    slugs = {slug for drug in demo_drugs for slug in drug.classes}
+    assert {slug for classes in rules.group_classes.values() for slug in classes} <= slugs
+    assert set(rules.allergy_classes) <= slugs
+    reached = {group for drug in demo_drugs for group in rules.groups_of(drug)}
+    assert reached == set(rules.members)
 
 
 @pytest.mark.parametrize(
