@@ -38,7 +38,9 @@ def common_headers(path: str, given: Iterable[tuple[bytes, bytes]]) -> Headers:
         path: the request's path.
         given: the answer's own headers.
     """
-    names = [name.lower() for name, _ in given]
     if path.startswith("/api"):
-        return _API if b"cache-control" in names else _API_UNSTORED
-    return _COMMON if _POLICY in names else _PAGE
+        for name, _ in given:
+            if name == b"cache-control":
+                return _API
+        return _API_UNSTORED
+    return _COMMON if any(name == _POLICY for name, _ in given) else _PAGE

@@ -75,6 +75,7 @@ class Layers:
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            await self.limits.close()
             await shared.close()
             self.journal.close()
 

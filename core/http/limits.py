@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from cito.core.caller import Caller
 from cito.core.errors import Problem, TooManyRequests, Unavailable
-from cito.core.http.asgi import CALLER, App, Message, Receive, Scope, Send
+from cito.core.http.asgi import CALLER, RECORD, App, Receive, Scope, Send
 from cito.core.http.problems import send_problem
 from cito.core.http.rates import WINDOW_SECONDS, Count, Rate
 from cito.core.settings import HttpSettings
@@ -24,7 +24,7 @@ class Limits:
 
     def __init__(self, settings: HttpSettings, now: Callable[[], float] = time.time) -> None:
         self.max_in_flight = settings.max_in_flight
-        self.seconds = settings.request_timeout_seconds
+        self.overdue = Overdue(settings.request_timeout_seconds)
         self._subjects = Rate("subject", settings.rate_per_subject_per_second, now)
         self._clinics = Rate("clinic", settings.rate_per_clinic_per_second, now)
         self.in_flight = 0
@@ -32,6 +32,11 @@ class Limits:
     def share(self, count: Count) -> None:
         """Lease from a counter that all processes share; until then this one holds the rates by itself."""
         self._subjects.count = self._clinics.count = count
+
+    async def close(self) -> None:
+        """End what asks the shared counter, before it is closed."""
+        await self._subjects.close()
+        await self._clinics.close()
 
     def take(self, caller: Caller) -> bool:
         """Take one request without waiting. False: ask `wait`, which says yes or no."""
@@ -53,6 +58,47 @@ class Limits:
                 raise TooManyRequests("too many requests in this second", retry_after_seconds=WINDOW_SECONDS)
 
 
+class Overdue:
+    """Gives up requests that take too long: one look at all of them now and then, no timer for each.
+
+    Args:
+        seconds: what one request may take, its body's arrival included.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._pause = min(0.25, seconds / 4)
+        self._deadlines: dict[asyncio.Task[object], float] = {}
+        self._given_up: set[asyncio.Task[object]] = set()
+        self._looking = False
+
+    def begin(self, task: asyncio.Task[object]) -> None:
+        """Watch a request from now on."""
+        loop = asyncio.get_running_loop()
+        self._deadlines[task] = loop.time() + self._seconds
+        if not self._looking:
+            self._looking = True
+            loop.call_later(self._pause, self._look, loop)
+
+    def end(self, task: asyncio.Task[object]) -> bool:
+        """Watch it no longer. True: it was cancelled here, because it took too long."""
+        self._deadlines.pop(task, None)
+        if task in self._given_up:
+            self._given_up.discard(task)
+            return True
+        return False
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for task in [task for task, deadline in self._deadlines.items() if deadline <= now]:
+            del self._deadlines[task]
+            self._given_up.add(task)
+            task.cancel()
+        self._looking = bool(self._deadlines)
+        if self._looking:
+            loop.call_later(self._pause, self._look, loop)
+
+
 class Limited:
     """ASGI layer that holds the limits; what is not under `/api` (such as `/health`) it never stops."""
 
@@ -71,32 +117,24 @@ class Limited:
         if limits.in_flight >= limits.max_in_flight:
             await send_problem(send, Unavailable("too many requests at once", retry_after_seconds=1))
             return
+        task = asyncio.current_task()
+        assert task is not None
         limits.in_flight += 1
+        limits.overdue.begin(task)
+        problem: Problem | None = None
         try:
             if not limits.take(caller):
                 await limits.wait(caller)
-            await self._in_time(scope, receive, send)
-        except TooManyRequests as problem:
-            await send_problem(send, problem)
+            await self._app(scope, receive, send)
+        except TooManyRequests as found:
+            problem = found
+        except asyncio.CancelledError:
+            if not limits.overdue.end(task) or scope[RECORD].status:
+                raise
+            task.uncancel()
+            problem = Unavailable("the request took too long", retry_after_seconds=1)
         finally:
             limits.in_flight -= 1
-
-    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Give up a request that takes too long, its body's arrival included."""
-        begun = False
-
-        async def send_noticed(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        late: Problem | None = None
-        try:
-            async with asyncio.timeout(self._limits.seconds) as timeout:
-                await self._app(scope, receive, send_noticed)
-        except TimeoutError:
-            if not timeout.expired() or begun:
-                raise
-            late = Unavailable("the request took too long", retry_after_seconds=1)
-        if late is not None:
-            await send_problem(send, late)
+            limits.overdue.end(task)
+        if problem is not None:
+            await send_problem(send, problem)

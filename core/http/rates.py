@@ -81,6 +81,13 @@ class Rate:
                 return self.take(caller) is None
         return False
 
+    async def close(self) -> None:
+        """End leases under way, before the shared tier is closed."""
+        leasing = [bucket.leasing for bucket in self._buckets.values() if bucket.leasing is not None]
+        for task in leasing:
+            task.cancel()
+        await asyncio.gather(*leasing, return_exceptions=True)
+
     async def _lease(self, caller: object, bucket: Bucket) -> None:
         """Add one part to a bucket, as far as the deployment's rate allows it."""
         window = bucket.window

@@ -52,13 +52,11 @@ class Recorded:
         scope[RECORD] = record
         scope[HEADERS] = headers
         token = current_record.set(record)
-        status = 0
         path = scope["path"]  # Litestar rewrites it
 
         def send_recorded(message: Message) -> Awaitable[None]:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                record.status = message["status"]
                 given = message["headers"]
                 message["headers"] = [*given, *common_headers(path, given), *record_headers(record)]
             return send(message)
@@ -66,12 +64,12 @@ class Recorded:
         try:
             await self._app(scope, receive, send_recorded)
         except Exception as error:
-            if status:
+            if record.status:
                 record.error = type(error).__name__
                 raise
             await send_problem(send_recorded, as_problem(error))
         finally:
-            record.finish(status)
+            record.finish(record.status)
             handler = scope.get("route_handler")
             if handler is not None:
                 record.route = scope["path_template"]
@@ -90,7 +88,7 @@ def begin_trace(record: Record, headers: dict[bytes, bytes], threshold: int) -> 
         threshold: the trace is sampled when 64 random bits are below it; a parent's decision is kept.
     """
     bits = getrandbits(192)
-    ids = f"{bits:048x}"
+    ids = bits.to_bytes(24).hex()
     record.span_id = ids[32:]
     parent = headers.get(b"traceparent")
     if parent is not None and (match := _TRACEPARENT.fullmatch(parent)) is not None:
@@ -111,17 +109,16 @@ def begin_trace(record: Record, headers: dict[bytes, bytes], threshold: int) -> 
 def record_headers(record: Record) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers that tell of this request: its ids and what took how long so far."""
     total_ms = (perf_counter_ns() - record.start_ns) / 1e6
-    timing = f"total;dur={total_ms:.2f}"
     if record.events:
         queries = [event for event in record.events if event.what is What.QUERY]
         spent_ms = sum(event.duration_ns for event in queries) / 1e6
-        timing = f'db;desc="{len(queries)}";dur={spent_ms:.2f}, {timing}'
+        timing = b'db;desc="%d";dur=%.2f, total;dur=%.2f' % (len(queries), spent_ms, total_ms)
     else:
-        timing = f'db;desc="0";dur=0, {timing}'
+        timing = b'db;desc="0";dur=0, total;dur=%.2f' % total_ms
     if record.cache:
-        timing = f'cache;desc="{record.cache}", {timing}'
+        timing = b'cache;desc="%b", %b' % (record.cache.encode(), timing)
     return (
         (b"x-request-id", record.request_id.encode()),
         (b"traceparent", f"00-{record.trace_id}-{record.span_id}-0{int(record.sampled)}".encode()),
-        (b"server-timing", timing.encode()),
+        (b"server-timing", timing),
     )

@@ -53,9 +53,22 @@ async def allowed(limits: Limits, who: Caller, tries: int) -> int:
     return passed
 
 
+@pytest.fixture(autouse=True)
+async def closed(tier: SharedTier) -> AsyncIterator[None]:
+    """End leases before the shared tier is closed."""
+    yield
+    for one in MADE:
+        await one.close()
+    MADE.clear()
+
+
+MADE: list[Limits] = []
+
+
 def limits_of(clock: Clock, *, subject: float = 100, clinic: float = 10_000) -> Limits:
     settings = HttpSettings(rate_per_subject_per_second=subject, rate_per_clinic_per_second=clinic)
-    return Limits(settings, clock)
+    MADE.append(Limits(settings, clock))
+    return MADE[-1]
 
 
 @pytest.mark.parametrize("rate", [1, 7, 100, 1_000])
@@ -136,19 +149,20 @@ async def test_too_many_requests_are_told_when_to_come_back(site: Site) -> None:
 
 async def test_a_full_process_sheds_all_but_health(site: Site) -> None:
     limits = Limits(HttpSettings(max_in_flight=2))
-    release = asyncio.Event()
+    release, entered = asyncio.Event(), asyncio.Semaphore(0)
     routes = site.app._app._app
 
     async def slow(scope: object, receive: object, send: object) -> None:
         if scope["path"] != "/health":  # type: ignore[index]
+            entered.release()
             await release.wait()
         await routes(scope, receive, send)
 
     async with limited(site, limits, slow) as client:
         headers = site.headers()
         waiting = [asyncio.create_task(client.get(THING, headers=headers)) for _ in range(2)]
-        for _ in range(20):
-            await asyncio.sleep(0)
+        for _ in waiting:
+            await entered.acquire()
         assert limits.in_flight == 2
         shed = await client.get(THING, headers=headers)
         assert (shed.status_code, shed.headers["retry-after"]) == (503, "1")
