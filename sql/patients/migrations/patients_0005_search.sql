@@ -71,7 +71,8 @@ begin atomic
     limit cap;
 end;
 
--- One word: read from patient_name_word in its final order, tier after tier, until the cap is reached.
+-- One word: read from patient_name_word in its final order, tier after tier, until the cap is reached. Who bears
+-- two such words is there twice; the caller keeps the better.
 create function public.find_patients_by_word(clinic uuid, searched text, wanted text, cap integer)
 returns setof public.patient_hit
 language plpgsql stable
@@ -83,7 +84,8 @@ declare
 begin
     hits := array(select f from public.find_patients_by_equal_word(clinic, searched, wanted, cap) as f);
     for tiers in 5..8 loop
-        exit when cardinality(hits) >= cap or (length(searched) < 3 and tiers > 5);
+        exit when length(searched) < 3 and tiers > 5;
+        exit when cardinality(hits) >= cap and (select count(distinct f.patient_id) from unnest(hits) as f) >= cap;
         select array_agg(h) into more from (
             select (p.patient_id, floor(w.distance), false, 1 - (w.distance - floor(w.distance)), p.sort_key)
                 ::public.patient_hit as h
@@ -94,9 +96,8 @@ begin
                 order by r.joined, r.sort_key, r.patient_id
                 limit cap
             ) as p
-            where not exists (select from unnest(hits) as f where f.patient_id = p.patient_id)
             order by w.distance, p.sort_key, p.patient_id
-            limit cap
+            limit cap + cardinality(hits)
         ) as looser;
         hits := hits || more;
     end loop;
@@ -116,6 +117,7 @@ create function public.rank_names(
     numbers integer [], words text [], distances real [], needed integer
 ) returns setof public.patient_hit
 language sql stable
+set enable_nestloop = off -- how long the arrays are is not known when this is planned
 begin atomic
     with name as (
         select c.patient_id, w.word, w.place, w.n > c.own_words as joined
@@ -413,7 +415,7 @@ $$;
 create function public.find_patients(
     clinic uuid, searched text [], asked public.patient_criteria, parts integer, wanted text, cap integer
 ) returns table (id uuid, tier smallint, score real, matched text [], place bigint)
-language plpgsql stable security definer
+language plpgsql stable security definer rows 1000
 set search_path = pg_catalog, public
 as $$
 declare
