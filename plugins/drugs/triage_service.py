@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -14,7 +15,8 @@ from cito.core.settings import plugin_settings
 from cito.plugins.clinical.dosing import parse_timing
 from cito.plugins.clinical.vocabulary import ACTIVE_MEDICATIONS, ALLERGIES, Allergy, AskPatient
 from cito.plugins.drugs import triage_queries as q
-from cito.plugins.drugs.models import Resolution
+from cito.plugins.drugs.finding import find_resolutions
+from cito.plugins.drugs.models import Drug, Resolution
 from cito.plugins.drugs.service import resolve_to_decide
 from cito.plugins.drugs.settings import DrugsSettings
 from cito.plugins.drugs.triage import triage
@@ -30,6 +32,7 @@ from cito.plugins.drugs.triage_requests import (
     TriagedMedication,
 )
 from cito.plugins.drugs.triage_rules import load_rules
+from cito.plugins.drugs.vocabulary import Vocabulary
 
 RECORD, REQUEST = "record", "request"
 
@@ -38,12 +41,12 @@ async def ask(context: Context, caller: Caller, clinic_id: UUID, asked: NewReque
     """Triage a request, store it and return the answer.
 
     All names, of orders, allergies and medicines taken, are looked up together: one round trip to the cache, and
-    one query that reads schedules and status from the primary.
+    one query that reads names, schedules and status from the primary.
     """
     allergies, taken, sources = await _facts(context, clinic_id, asked)
     names = [medication.medication_name for medication in asked.medications]
     names += [allergy.substance for allergy in allergies] + taken
-    found = await resolve_to_decide(context, names)
+    found = await _resolved(context, names)
     orders = [_order(*pair) for pair in zip(asked.medications, found, strict=False)]
     rest = found[len(orders) :]
     allergens = [Allergen(*pair) for pair in zip(allergies, rest, strict=False)]
@@ -127,6 +130,25 @@ async def override(
             ),
         )
     return _with_overrides(q.StoredRow(row.answer, (*row.overrides, made)))
+
+
+async def _resolved(context: Context, names: Sequence[str]) -> list[Resolution]:
+    """Return what the names mean now. A cached meaning counts only while the drug, read anew, has this name."""
+    found = await resolve_to_decide(context, names)
+    doubtful = [
+        at for at, answer in enumerate(found) if answer.drug and not _still_means(names[at], answer.drug)
+    ]
+    if doubtful:
+        primary = context.database.reader(None, primary=True)
+        anew = await find_resolutions(primary, [names[at] for at in doubtful])
+        for at, answer in zip(doubtful, anew, strict=True):
+            found[at] = answer
+    return found
+
+
+def _still_means(name: str, drug: Drug) -> bool:
+    resolution = Vocabulary((drug,)).lookup(name)
+    return resolution.drug is not None
 
 
 async def _facts(

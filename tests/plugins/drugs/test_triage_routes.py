@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from msgspec import convert
 from support import CLINIC, OTHER_CLINIC, Site
 
 from cito.core.declarations import Answer
@@ -25,6 +26,8 @@ from cito.plugins.clinical.vocabulary import (
     AskPatient,
     Severity,
 )
+from cito.plugins.drugs import service
+from cito.plugins.drugs.models import Resolution
 
 URL = "/api/prescriptions/requests"
 PATIENT = "01900000-0000-7000-8000-0000000000aa"
@@ -143,6 +146,27 @@ async def test_a_new_schedule_counts_in_the_very_next_triage(case_site: Site) ->
         )
     said = (await ask(case_site, "levothyroxine")).json()
     assert (said["route"], "controlled:IV" in said["flags"]) == ("doctor", True)
+
+
+async def test_a_name_that_moved_to_another_drug_counts_at_once(
+    case_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However old a cached meaning is: the drug as the primary has it must still have the name."""
+    url = "/api/drugs/lookup?name=Coartem"
+    old = (await case_site.client.get(url, headers=case_site.headers())).json()["drug"]
+    stale = convert({"status": "resolved", "drug": old, "matchedOn": "brand"}, Resolution)
+
+    async def cached(_context: Any, names: Sequence[str]) -> list[Resolution]:
+        return [stale for _ in names]
+
+    monkeypatch.setattr(service, "look_up_many", cached)
+    assert (await ask(case_site, "Coartem")).json()["route"] == "pharmacist"
+    with psycopg.connect(case_site.urls.owner, autocommit=True) as connection:
+        connection.execute(
+            "update drug_aliases set drug_id = (select id from drugs where generic_name = 'morphine') where name = 'Coartem'"
+        )
+    said = (await ask(case_site, "Coartem")).json()
+    assert (said["route"], said["medications"][0]["drug"]["genericName"]) == ("doctor", "morphine")
 
 
 async def test_one_query_decides_however_many_names(case_site: Site) -> None:
