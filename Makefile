@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help install serve test test-full check format bench lock clean vulnerabilities
+.PHONY: help install serve test test-full check format docs bench lock clean vulnerabilities
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ vulnerabilities: .venv/.installed-dev ## Ask pip-audit (where it is installed) a
 format: .venv/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed-dev ## Write the generated parts of the documentation anew
+	$(BIN)/python docs/generate.py
 
 bench: .venv/.installed-dev ## Run the benchmarks
 	$(BIN)/cito bench all

@@ -1,5 +1,6 @@
 """Dental chairs by floor: everything that a plugin is, in one file."""
 
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,6 +9,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
+from litestar.types import ControllerRouterHandler
 
 from cito.core.caller import Caller
 from cito.core.context import Context
@@ -34,6 +36,12 @@ class OnFloor(msgspec.Struct, frozen=True):
 
 
 list_chairs = Query("list_chairs", OnFloor, Chair)  # the block of that name in queries.sql
+BY_FLOOR = Index(  # the block of that name in indexes.sql
+    name="dental_chairs_floor",
+    table="dental_chairs",
+    serves=("list_chairs",),
+    because="the chairs of a floor are read in order, without the others",
+)
 
 
 # how it is cached
@@ -56,6 +64,11 @@ CHAIRS = CacheFamily(
     ttl_seconds=300,
     hard_limit_seconds=3_600,
 )
+CHAIRS_CHANGED = Invalidation(
+    table="dental_chairs",
+    tags=("dental_chairs:{clinic_id}:{floor}",),
+    because="every column is shown, so every change counts",
+)
 
 
 # how it is asked for
@@ -70,41 +83,34 @@ async def chairs_on_floor(
     return await answer(request, await context.cache.get(CHAIRS, Floor(floor), caller.clinic_id))
 
 
+# what it declares
 class Dental(Plugin):
-    """The dental chairs of a clinic."""
-
     name = "dental"
     sql = files("cito_dental") / "sql"
 
     @hookimpl
-    def register_grants(self) -> tuple[Grant, ...]:
-        return (Grant(scope="dental:read", roles=("nurse", "doctor")),)
+    def register_grants(self) -> Iterable[Grant]:
+        return [Grant(scope="dental:read", roles=("nurse", "doctor"))]
 
     @hookimpl
-    def register_routes(self) -> tuple[Any, ...]:
-        return (chairs_on_floor,)
+    def register_routes(self) -> Iterable[ControllerRouterHandler]:
+        return [chairs_on_floor]
 
     @hookimpl
-    def register_queries(self) -> tuple[Query[Any, Any], ...]:
-        return (list_chairs,)
+    def register_queries(self) -> Iterable[Query[Any, Any]]:
+        return [list_chairs]
 
     @hookimpl
-    def register_indexes(self) -> tuple[Index, ...]:
-        because = "the chairs of a floor are read in order, without the others"
-        return (
-            Index(
-                name="dental_chairs_floor", table="dental_chairs", serves=("list_chairs",), because=because
-            ),
-        )
+    def register_indexes(self) -> Iterable[Index]:
+        return [BY_FLOOR]
 
     @hookimpl
-    def register_cache_families(self) -> tuple[CacheFamily[Any, Any], ...]:
-        return (CHAIRS,)
+    def register_cache_families(self) -> Iterable[CacheFamily[Any, Any]]:
+        return [CHAIRS]
 
     @hookimpl
-    def register_invalidations(self) -> tuple[Invalidation, ...]:
-        tags = ("dental_chairs:{clinic_id}:{floor}",)
-        return (Invalidation(table="dental_chairs", tags=tags, because="every column is shown"),)
+    def register_invalidations(self) -> Iterable[Invalidation]:
+        return [CHAIRS_CHANGED]
 
 
 plugin = Dental()
