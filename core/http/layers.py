@@ -18,6 +18,7 @@ from cito.core.embedded import Urls
 from cito.core.http.asgi import RECORD, App, Scope
 from cito.core.http.audit import Audited
 from cito.core.http.auth import Authenticated
+from cito.core.http.cors import CrossOrigin
 from cito.core.http.keys import load_keys
 from cito.core.http.limits import Limited, Limits
 from cito.core.http.record import Recorded
@@ -48,6 +49,7 @@ class Layers:
         self.journal = Journal(settings.home / "audit")
         self.limits = Limits(settings.http)
         self._urls = urls
+        self._origins = settings.http.cors_origins
         self._direct = partial(store_directly, urls.app, audit_key(settings))
         self._subscribers = registry.request_subscribers
         self._sample_ratio = settings.observability.sample_ratio
@@ -58,8 +60,10 @@ class Layers:
         """Return the application behind all layers."""
         audited = Audited(app, self.journal, self._direct)
         limited = Limited(audited, self.limits)
-        authenticated = Authenticated(limited, self.verifier, self._note_refusal)
-        return Recorded(authenticated, self._subscribers, self._sample_ratio)
+        inner: App = Authenticated(limited, self.verifier, self._note_refusal)
+        if self._origins:
+            inner = CrossOrigin(inner, self._origins)
+        return Recorded(inner, self._subscribers, self._sample_ratio)
 
     @asynccontextmanager
     async def running(self, context: Context) -> AsyncIterator[None]:
