@@ -4,6 +4,7 @@
 -- All that is known about up to 100 typed names, in one query: drugs with such a name, drugs made of nothing but
 -- ingredients that are named, and, for each core of which none of its exact keys is a name, drugs with a name alike.
 -- One row for a drug, with the reasons for which it is there.
+-- example: select array_agg(key) as keys, '{paracetomol,ibruprofen}' as cores, '{1,2}' as core_places, '{paracetomol,ibruprofen}' as exact_keys from (select key from drug_aliases limit 20) as k
 -- target: 50 ms
 -- returns: many
 with exact as materialized (
@@ -65,6 +66,7 @@ inner join drug_cards as c on f.drug_id = c.id
 
 -- name: find_drugs(ids)
 -- Drugs by their ids.
+-- example: select array_agg(id) as ids from (select id from drugs limit 20) as d
 -- target: 5 ms
 -- returns: many
 select
@@ -75,6 +77,7 @@ where id = any(:ids::uuid[])
 
 -- name: list_drugs(past, size)
 -- One page of all active drugs by generic name, and how many there are.
+-- example: select 0 as past, 20 as size
 -- target: 20 ms
 -- returns: many
 with page as (
@@ -95,6 +98,7 @@ order by p.generic_key
 
 -- name: list_drugs_of_class(drug_class, schedules, past, size)
 -- One page of the active drugs of a class, and of schedules where any are named, by generic name.
+-- example: select 'ssri' as drug_class, '{}' as schedules, 0 as past, 20 as size
 -- target: 20 ms
 -- returns: many
 with chosen as (
@@ -123,6 +127,7 @@ order by p.generic_key
 
 -- name: list_drugs_of_schedule(schedule, past, size)
 -- One page of the active drugs of a schedule, of any jurisdiction, by generic name.
+-- example: select 'II' as schedule, 0 as past, 20 as size
 -- target: 20 ms
 -- returns: many
 with chosen as (
@@ -143,6 +148,7 @@ order by p.generic_key
 
 -- name: search_drugs(key, folded, pattern, long, classes, schedules, past, size)
 -- One page of the active drugs with a name that is, begins with, contains or is like a text, best first.
+-- example: select 'amoxi' as key, 'amoxi' as folded, '%amoxi%' as pattern, true as long, '{}' as classes, '{}' as schedules, 0 as past, 20 as size
 -- target: 20 ms
 -- returns: many
 with matched as (
