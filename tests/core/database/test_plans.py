@@ -102,6 +102,18 @@ async def test_a_policy_that_costs_the_index_is_seen_because_the_application_rol
     assert (await verdict(filled, asked, numeric)).verdict == "proven"
 
 
+async def test_an_index_that_only_the_planner_looks_at_is_unused(filled):
+    """To judge a value at the end of the histogram the planner asks the index for its last entry."""
+    filled.admin("create index ends on wards (floor)")
+    ends = Index(name="ends", table="wards", serves=("by_floor",), because="a trap")
+    asked = query(
+        "by_floor", "select id from wards where clinic_id = $1 and id = $2 and floor > $3::int",
+        "clinic_id", "id", "floor",
+        example="select clinic_id, id, 4999 as floor from wards limit 1",
+    )  # fmt: skip
+    assert (await verdict(filled, asked, ends)).unused == ("ends",)
+
+
 async def test_on_a_small_table_it_is_only_shown_that_the_index_could_serve(filled):
     assert (await verdict(filled, BY_FLOOR, large_rows=5001)).verdict == "usable"
 

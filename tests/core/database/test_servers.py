@@ -103,6 +103,23 @@ async def test_through_a_pooler_in_transaction_mode_clinics_stay_apart_and_state
     assert wards.admin(backends, name)[0][0] <= 2
 
 
+async def test_a_transaction_that_meets_a_server_which_knows_half_its_statements(wards, pooled):
+    """The first statements are known there from another of our processes, a later one is not."""
+    async with wards.open(pooled, pool_max=1) as one, wards.open(pooled, pool_max=1) as two:
+
+        async def pause_and_find(database) -> None:
+            async with database.transaction(A) as tx:
+                await wards.sleep.one(tx, wards.Seconds(0))
+                await wards.find.one(tx, wards.WardKey(A, A))
+
+        await pause_and_find(one)
+        async with await psycopg.AsyncConnection.connect(pooled) as holder:
+            await holder.execute("select 1")  # and keeps the server that `one` has met
+            async with two.transaction(A) as tx:
+                await wards.sleep.one(tx, wards.Seconds(0))
+            await pause_and_find(one)
+
+
 async def test_a_cancelled_read_through_a_pooler_harms_nobody(wards, pooled):
     async with wards.open(pooled, pool_max=2) as database:
         ward = await wards.new(database, A, "East")
