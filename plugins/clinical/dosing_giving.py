@@ -68,7 +68,7 @@ RULES: tuple[Rule, ...] = (
         r"(?:a |the )?(?:thin layer of )?(?:cream|ointment|lotion|gel|solution|suspension|syrup|inhaler|liquid|foam)",
         Skip(),
     ),
-    rule(r"(?:sparingly|liberally|thinly|a thin layer|whole|regularly|only)", Skip()),
+    rule(r"(?:sparingly|atc|around the clock|liberally|thinly|a thin layer|whole|regularly|only)", Skip()),
     rule(r"for", Reason()),
     rule(r"to (?:relieve|reduce|help|prevent|lower|treat|control|ease)", Reason()),
     rule(r"of", Substance()),

@@ -64,7 +64,7 @@ def repeat_of(facts: Sequence[Item], day: Day) -> Repeat | None:
     pattern = next((item.fact for item in facts if isinstance(item.fact, Pattern)), None)
     if pattern is not None:
         doses = sum(1 for amount in pattern.amounts if amount)
-        if day.doses or (cycle and not cycle.bare and cycle != Cycle(doses, 1, "d")):
+        if day.moments or (cycle and not cycle.bare and cycle != Cycle(doses, 1, "d")):
             raise Unreadable(_CONTRADICTION)
         cycle = Cycle(doses, 1, "d")
     within_day = _with_day(cycle, day)

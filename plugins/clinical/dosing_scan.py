@@ -6,8 +6,10 @@ import re
 
 from cito.plugins.clinical import dosing_cycles, dosing_giving, dosing_occasions
 from cito.plugins.clinical.dosing_facts import (
+    WEEK,
     Amount,
     AsNeeded,
+    Days,
     Directed,
     Fact,
     Item,
@@ -61,9 +63,7 @@ def scan(words: list[str]) -> list[Item]:
     at = 0
     while at < len(text):
         word = text[at:].split(" ", 1)[0]
-        end, facts = _longest(text, at)
-        if facts and isinstance(facts[0], Substance) and not (items and isinstance(items[-1].fact, Amount)):
-            facts = ()  # "of" names what an amount is of, nothing else
+        end, facts = _phrase(text, at, items, in_purpose=free > 0 and word in WEEK)
         if facts:
             if isinstance(facts[0], Amount) and join is Join.NOTHING and _timed(items):
                 join = Join.COMMA  # "1 tablet in the morning 2 tablets at night"
@@ -83,6 +83,16 @@ def scan(words: list[str]) -> list[Item]:
             return [*items, Item(Refused(f"word {text[:at].count(' ') + 1} is not understood"), join)]
         at = end + 1
     return items
+
+
+def _phrase(text: str, at: int, items: list[Item], *, in_purpose: bool) -> tuple[int, tuple[Fact, ...]]:
+    """Return the end and the facts of the longest phrase here, as far as its place allows it."""
+    end, facts = _longest(text, at)
+    if facts and isinstance(facts[0], Substance) and not (items and isinstance(items[-1].fact, Amount)):
+        return at, ()  # "of" names what an amount is of, nothing else
+    if in_purpose and facts and isinstance(facts[0], Days):
+        return end, (Refused("a day of the week within a purpose"),)  # "for use in the sun"
+    return end, facts
 
 
 def _dangling(joint: str, items: list[Item], last: bool) -> bool:

@@ -98,6 +98,7 @@ def _normalise(text: str) -> str:
     # Superscripts, circled digits, Roman numeral signs, direction marks: NFKC would make plain digits of them.
     text = "".join(UNKNOWN if unicodedata.category(char) in {"No", "Nl", "Cf"} else char for char in text)
     text = unicodedata.normalize("NFKC", text).casefold()
+    text = re.sub(r"(?<=[a-z])\(s\)", "", text)  # tablet(s)
     text = _TORN_INTERVAL.sub(UNKNOWN, text)
     text = re.sub(r"\bw/\s?(?=[a-z])", "with ", text)
     text = re.sub(r"\b(?:[btq] i d|p r n|q o d|q h s)\b", lambda m: m[0].replace(" ", ""), text)

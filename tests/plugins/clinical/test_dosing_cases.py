@@ -72,6 +72,10 @@ after meals | ok | 3/1 d | 08:30 12:30 18:30 | 3
 ac and hs | ok | 4/1 d | 07:30 11:30 17:30 21:00 | 4
 with breakfast, lunch and dinner | ok | 3/1 d | 08:00 12:00 18:00 | 3
 four times a day after food | ok | 4/1 d | - | 4
+twice daily with or without food | ok | 2/1 d | 09:00 21:00 | 2
+1-0-1 after food | ok | 2/1 d | 08:00 21:00 | 2
+Take 1 Tablet(s) by oral route q6h around the clock | ok | 1/6 h | 00:00 06:00 12:00 18:00 | 4
+daily for pain on Monday to Friday | ok | 5/1 wk | 09:00 | 5/7
 bid with food | ok | 2/1 d | 09:00 21:00 | 2
 twice daily with meals | ok | 2/1 d | - | 2
 1 hour before breakfast | ok | 1/1 d | 07:00 | 1

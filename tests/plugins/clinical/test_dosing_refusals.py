@@ -84,6 +84,7 @@ bid and
 2 tid or
 prn max 3 tablets
 tid for food every
+twice daily for use in the sun
 tid for pain hours
 prn every 2 bedtime
 at 8am or 8pm
