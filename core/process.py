@@ -23,6 +23,7 @@ from cito.core.assembly import Assembly, assemble_cito, resolved
 from cito.core.audit.keys import audit_key
 from cito.core.audit.ship import Shipper
 from cito.core.clock import Clock
+from cito.core.draining import draining
 from cito.core.jobs.worker import run_worker
 from cito.core.logs import set_up_logs
 from cito.core.relaying import run_relay
@@ -45,7 +46,12 @@ async def api(assembly: Assembly, clock: Clock) -> None:
         websockets=False,
         log_enabled=False,
     )
-    _on_stop(granian.stop)
+
+    def stop() -> None:
+        draining.begin()
+        granian.stop()  # type: ignore[no-untyped-call]  # granian leaves it unannotated
+
+    _on_stop(stop)
     await granian.serve()
 
 

@@ -16,6 +16,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from litestar.types import ControllerRouterHandler
 
 from cito.core.declarations import rules
+from cito.core.draining import draining
 from cito.core.errors import NotFound, Problem
 from cito.core.jobs.worker import JobState, NoParams, job_states
 from cito.observability.exporters.prometheus import OPENMETRICS, TEXT, expose, exposed_bounds
@@ -137,7 +138,7 @@ async def _jobs(watch: Watch) -> list[JobState]:
 
 async def _views(watch: Watch, window: int) -> AsyncIterator[ServerSentEventMessage]:
     view = LiveView(watch.report, watch.bounds)
-    while True:
+    while not draining.begun:
         watch.node.collect()
         now = watch.wall()
         board = read_board(watch.node)
