@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from cito.observability.metrics import Slice
-from cito.observability.rules import Rule, Severity, Share
+from cito.observability.rules import Rule, Severity, Share, View
 
 CALM_SECONDS = 5.0
 QUICK_SECONDS = (
@@ -25,6 +25,7 @@ MOST_SHARE = 0.9  # whatever the budget: more bad answers than this are always t
 RECENT = 100
 
 Window = Callable[[float], Slice]
+Views = Callable[[float], View]
 
 
 class Alert(msgspec.Struct, rename="camel"):
@@ -97,11 +98,11 @@ class Engine:
         long = now - self._looked_long >= QUICK_SECONDS
         if long:
             self._looked_long = now
-        known: dict[float, Slice] = {}
+        known: dict[float, View] = {}
 
-        def cached(seconds: float) -> Slice:
+        def cached(seconds: float) -> View:
             if seconds not in known:
-                known[seconds] = window(seconds)
+                known[seconds] = View(window(seconds))
             return known[seconds]
 
         held = [
@@ -149,12 +150,12 @@ class Engine:
         return resolved
 
 
-def _finding(rule: Rule, window: Window, *, long: bool, age: float) -> Finding | None:
+def _finding(rule: Rule, view: Views, *, long: bool, age: float) -> Finding | None:
     if isinstance(rule, Share):
-        return _burning(rule, window, long=long, age=age)
+        return _burning(rule, view, long=long, age=age)
     if rule.seconds > QUICK_SECONDS and not long:
         return None
-    value = rule.value(window(rule.seconds))
+    value = rule.value(view(rule.seconds))
     if value <= rule.limit:
         return None
     unit = "" if rule.unit.startswith("{") or rule.unit == "1" else f" {rule.unit}"
@@ -169,16 +170,16 @@ def _finding(rule: Rule, window: Window, *, long: bool, age: float) -> Finding |
     )
 
 
-def _burning(rule: Share, window: Window, *, long: bool, age: float) -> Finding | None:
+def _burning(rule: Share, view: Views, *, long: bool, age: float) -> Finding | None:
     for pace in rule.paces:
         # A long window that is not full yet would take a short fault for a lasting one.
         if pace.long_seconds > QUICK_SECONDS and (not long or age < pace.long_seconds):
             continue
-        bad, everything = rule.share(window(pace.long_seconds))
+        bad, everything = rule.share(view(pace.long_seconds))
         allowed = min(rule.budget * pace.times, MOST_SHARE)
         if everything < pace.least or bad <= allowed * everything:
             continue
-        bad_now, all_now = rule.share(window(pace.short_seconds))
+        bad_now, all_now = rule.share(view(pace.short_seconds))
         if all_now and bad_now > allowed * all_now:
             value = f"{bad / everything:.1%} in {pace.long_seconds:g} s"
             calm = CALM_SECONDS if pace.long_seconds <= QUICK_SECONDS else LONG_CALM_SECONDS

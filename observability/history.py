@@ -86,6 +86,10 @@ class History:
         self._written = 0  # number of the last minute taken
         self._waiting: deque[tuple[int, Slice]] = deque()
 
+    def due(self, now: float) -> bool:
+        """Return whether a minute is over that was not taken yet, or one waits to be written."""
+        return bool(self._waiting) or int((now - LATE_SECONDS) // _MINUTE) - 1 > self._written
+
     def take(self, minutes: Iterable[Slice], now: float) -> None:
         """Take the minutes that are over and were not taken yet."""
         if not self._written:  # of what ran before this process leads, its predecessor wrote all but the last
@@ -94,7 +98,7 @@ class History:
             number = int(minute.start // _MINUTE)
             if self._written < number and (number + 1) * _MINUTE + LATE_SECONDS <= now:
                 self._waiting.append((number, minute))
-                self._written = number
+        self._written = max(self._written, int((now - LATE_SECONDS) // _MINUTE) - 1)
         while len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self.dropped += 1

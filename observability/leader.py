@@ -19,7 +19,7 @@ from cito.observability import catalog as c
 from cito.observability.alerts import Alert, Engine
 from cito.observability.facts import Facts
 from cito.observability.history import History
-from cito.observability.metrics import Metrics
+from cito.observability.metrics import Metrics, Slice
 from cito.observability.node import Node
 from cito.observability.rules import rules_of
 from cito.observability.sinks import Webhook, tell_log, webhook_secret
@@ -89,10 +89,12 @@ class Leader:
         now = self._wall()
         notes = self._node.notes()
         self.slow.saw_blocked(self.facts.blocked, now)
-        findings = self.slow.findings(
-            notes, lambda seconds: self._node.window(seconds, now), self._metrics.bounds, now
-        )
-        changed = self.engine.evaluate(lambda seconds: self._node.window(seconds, now), now, findings)
+
+        def window(seconds: float) -> Slice:
+            return self._node.rough(seconds, now)
+
+        findings = self.slow.findings(notes, window, self._metrics.bounds, now)
+        changed = self.engine.evaluate(window, now, findings)
         for alert in changed:
             tell_log(alert)
             if self.webhook is not None:
@@ -119,8 +121,9 @@ class Leader:
             try:
                 await self.facts.ask()
                 await self._learn_plans(now)
-                self.history.take(self._node.minutes(), now)
-                await self.history.write()
+                if self.history.due(now):
+                    self.history.take(self._node.minutes(), now)
+                    await self.history.write()
             except Exception:  # the watch goes on, whatever one question met
                 log.exception("a question of observability failed")
             await asyncio.sleep(ASK_SECONDS)

@@ -14,8 +14,9 @@ from typing import Literal
 from cito.core.declarations import Job, Target
 from cito.core.registry import Registry
 from cito.observability import catalog as c
-from cito.observability.metrics import Slice
-from cito.observability.performance import HITS, READS, outcomes_by_family, totals_by
+from cito.observability.histogram import Histogram
+from cito.observability.metrics import Labels, Slice
+from cito.observability.performance import HITS, READS
 
 Severity = Literal["page", "ticket"]
 Part = tuple[float, float]  # (bad, all)
@@ -23,6 +24,23 @@ DEFAULT_HIT_RATE = 0.85
 SLOW_BUDGET = 0.05  # a p95 promises that 95 of 100 are in time
 _FAILED = 500
 _HIT = frozenset({"local", "shared", "stale"})
+
+
+class View:
+    """A window as rules look at it: its series found by their first label, grouped once for all rules."""
+
+    def __init__(self, window: Slice) -> None:
+        self.window = window
+        self._grouped: dict[str, dict[str, list[tuple[Labels, Histogram]]]] = {}
+
+    def of(self, metric: str, name: str) -> list[tuple[Labels, Histogram]]:
+        """Return the series of a metric whose first label is `name`."""
+        groups = self._grouped.get(metric)
+        if groups is None:
+            groups = self._grouped[metric] = {}
+            for labels, histogram in self.window.labelled(metric).items():
+                groups.setdefault(str(labels[0]), []).append((labels, histogram))
+        return groups.get(name, [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +66,7 @@ HIT_PACES = (Pace(300.0, 60.0, 1.0, "ticket", 200),)
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A budget: `share(window)` gives (bad, all) for the subject; spending `budget` is acceptable.
+    """A budget: `share(view)` gives (bad, all) for the subject; spending `budget` is acceptable.
 
     Attributes:
         name: slow_operation, error_rate or hit_rate.
@@ -64,13 +82,13 @@ class Share:
     summary: str
     budget: float
     limit: str
-    share: Callable[[Slice], Part]
+    share: Callable[[View], Part]
     paces: tuple[Pace, ...] = PACES
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state that must not be: `value(window)` over `limit` fires.
+    """A state that must not be: `value(view)` over `limit` fires.
 
     Attributes:
         seconds: length of the window that is looked at.
@@ -81,7 +99,7 @@ class State:
     summary: str
     limit: float
     unit: str
-    value: Callable[[Slice], float]
+    value: Callable[[View], float]
     severity: Severity = "page"
     seconds: float = 5.0
 
@@ -103,17 +121,17 @@ def rules_of(registry: Registry, bounds: tuple[int, ...]) -> tuple[Rule, ...]:
 def _operation_rules(target: Target, bounds: tuple[int, ...]) -> Iterable[Rule]:
     limit_ns = round(target.p95_ms * 1_000_000)
 
-    def slow(window: Slice) -> Part:
-        found = {**totals_by(window, c.QUERIES), **totals_by(window, c.REQUESTS)}.get(target.operation)
-        return (found.above(limit_ns, bounds), found.count) if found else (0, 0)
+    def slow(view: View) -> Part:
+        found = view.of(c.REQUESTS, target.operation) or view.of(c.QUERIES, target.operation)
+        return sum(h.above(limit_ns, bounds) for _, h in found), sum(h.count for _, h in found)
 
-    def failed(window: Slice) -> Part:
-        mine = [(k, h) for k, h in window.labelled(c.REQUESTS).items() if k[0] == target.operation]
-        return sum(h.count for k, h in mine if int(k[3]) >= _FAILED), sum(h.count for _, h in mine)
+    def failed(view: View) -> Part:
+        found = view.of(c.REQUESTS, target.operation)
+        return sum(h.count for k, h in found if int(k[3]) >= _FAILED), sum(h.count for _, h in found)
 
-    def missed(window: Slice) -> Part:
-        cached = [(k, h) for k, h in window.labelled(c.REQUESTS).items() if k[0] == target.operation and k[4]]
-        return sum(h.count for k, h in cached if k[4] not in _HIT), sum(h.count for _, h in cached)
+    def missed(view: View) -> Part:
+        found = [(k, h) for k, h in view.of(c.REQUESTS, target.operation) if k[4]]
+        return sum(h.count for k, h in found if k[4] not in _HIT), sum(h.count for _, h in found)
 
     yield Share(
         "slow_operation",
@@ -145,10 +163,9 @@ def _operation_rules(target: Target, bounds: tuple[int, ...]) -> Iterable[Rule]:
 
 
 def _family_rule(family: str) -> Rule:
-    def missed(window: Slice) -> Part:
-        outcomes = outcomes_by_family(window).get(family, {})
-        reads = sum(count for outcome, count in outcomes.items() if outcome in READS)
-        return reads - sum(outcomes.get(outcome, 0) for outcome in HITS), reads
+    def missed(view: View) -> Part:
+        found = [(k, h) for k, h in view.of(c.CACHE, family) if k[2] in READS]
+        return sum(h.count for k, h in found if k[2] not in HITS), sum(h.count for _, h in found)
 
     return Share(
         "hit_rate",
@@ -162,12 +179,8 @@ def _family_rule(family: str) -> Rule:
 
 
 def _job_rule(job: Job) -> Rule:
-    def failed(window: Slice) -> float:
-        return sum(
-            histogram.count
-            for labels, histogram in window.labelled(c.JOBS).items()
-            if labels[0] == job.name and labels[1] != "ok"
-        )
+    def failed(view: View) -> float:
+        return sum(histogram.count for labels, histogram in view.of(c.JOBS, job.name) if labels[1] != "ok")
 
     seconds = max(60.0, 2 * job.every_seconds)
     return State(
@@ -175,29 +188,29 @@ def _job_rule(job: Job) -> Rule:
     )
 
 
-def figure(part: str, name: str) -> Callable[[Slice], float]:
+def figure(part: str, name: str) -> Callable[[View], float]:
     """Return a reader of a figure that a part states; 0.0 while it is not stated."""
-    return lambda window: window.gauges.get(c.FIGURES, {}).get((part, name), 0.0)
+    return lambda view: view.window.gauges.get(c.FIGURES, {}).get((part, name), 0.0)
 
 
-def _counted(metric: str, *labels: str) -> Callable[[Slice], float]:
-    def total(window: Slice) -> float:
+def _counted(metric: str, *labels: str) -> Callable[[View], float]:
+    def total(view: View) -> float:
         return sum(
             count
-            for found, count in window.counters.get(metric, {}).items()
+            for found, count in view.window.counters.get(metric, {}).items()
             if all(label in found for label in labels)
         )
 
     return total
 
 
-def _unreachable(window: Slice) -> float:
-    stated = window.gauges.get(c.FIGURES, {}).get(("cache", "connected"))
+def _unreachable(view: View) -> float:
+    stated = view.window.gauges.get(c.FIGURES, {}).get(("cache", "connected"))
     return float(stated == 0)
 
 
-def _waiting(window: Slice) -> float:
-    return window.gauges.get(c.POOL_COUNT, {}).get(("waiting",), 0.0)
+def _waiting(view: View) -> float:
+    return view.window.gauges.get(c.POOL_COUNT, {}).get(("waiting",), 0.0)
 
 
 def _states() -> tuple[State, ...]:

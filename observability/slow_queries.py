@@ -23,6 +23,7 @@ from cito.observability.performance import totals_by
 
 WINDOW_SECONDS = 300.0
 USUAL_SECONDS = 21_600.0
+USUAL_FOR_SECONDS = 60.0  # so long a p95 over hours stays as it is
 _LARGE_ROWS = 1_000  # a sequential scan of less is what the planner should do
 
 
@@ -82,6 +83,8 @@ class SlowQueries:
             for query in index.serves:
                 self._serving.setdefault(query, []).append(index.name)
         self._blocked: deque[tuple[float, str, float]] = deque(maxlen=1_000)  # at, query, waited ms
+        self._usual_at = 0.0
+        self._usual_ms: dict[str, float] = {}
         self.plans: dict[str, Plan] = {}
 
     def wanted_plans(self, notes: Iterable[Note], now: float) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from cito.observability.metrics import Slice
+from cito.observability.metrics import Labels, Slice
 from cito.observability.notes import Note
 
 # (seconds a bucket, seconds kept)
@@ -45,6 +45,22 @@ class Timeline:
         for bucket in self._since(tier, now - seconds, now):
             merged.merge(bucket)
         return merged
+
+    def rough(self, seconds: float, now: float) -> Slice:
+        """Return about the last `seconds` from as few buckets as are a fifth of it long; cheap enough for each tick."""
+        tier = max(i for i, (width, _) in enumerate(TIERS) if i == 0 or width * 5 <= seconds)
+        merged = Slice(start=now - seconds, seconds=seconds)
+        for bucket in self._since(tier, now - seconds, now):
+            merged.merge(bucket)
+        return merged
+
+    def gauges(self, seconds: float, now: float) -> dict[str, dict[Labels, float]]:
+        """Return the last stated values of the last `seconds`, a minute at most."""
+        stated: dict[str, dict[Labels, float]] = {}
+        for bucket in self._since(0, now - seconds, now):
+            for metric, values in bucket.gauges.items():
+                stated.setdefault(metric, {}).update(values)
+        return stated
 
     def series(self, seconds: float, now: float) -> list[Slice]:
         """Return the buckets of the last `seconds`, oldest first, for curves; empty spans are left out."""

@@ -26,6 +26,7 @@ from cito.observability.process import cpu_seconds, resident_bytes
 from cito.observability.recorder import Recorder
 
 TICK_SECONDS = 0.5
+_PATIENCE = 4  # ticks between two tries to lead
 _MS = 1_000_000
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Watch:
         cache_url = resolved(settings).cache if settings.cache.enabled else None
         self.leader = Leader(context, self.metrics, self.node, wall, cache_url)
         self._leads = False
+        self._ticks = 0
         self._before: dict[tuple[str, tuple[str, ...]], float] = {}  # metric, labels -> last total
         self._level: str = settings.observability.log_level
 
@@ -73,7 +75,10 @@ class Watch:
         self.node.publish(done)
         self._export(done)
         self._follow_level()
-        if not self._leads and self.node.leads():
+        self._ticks += 1
+        # Judging costs a few ms a second: rather a worker than a process that answers requests.
+        waits = _PATIENCE if self.metrics.total.labelled(c.REQUESTS) else 1
+        if not self._leads and self._ticks % waits == 0 and self.node.leads():
             self._leads = True
             self.leader.start()
         if self._leads:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import json
 from collections.abc import Iterator
@@ -99,6 +100,7 @@ def moto(aws: None) -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+    gc.collect()  # moto and botocore leave sockets to it; their warnings shall not meet another test
 
 
 def counted(made: Made, times: int = 10) -> Slice:
@@ -184,6 +186,8 @@ def test_put_metric_data_arrives_with_the_operation_dimension(moto: str, made: M
     )["Datapoints"]
     listed = client.list_metrics(Namespace="Cito", MetricName=c.REQUESTS)["Metrics"]
     client.close()
+    del client, out
+    gc.collect()
     assert point["SampleCount"] == 10
     assert point["Maximum"] == pytest.approx(10, rel=0.1)
     assert point["Sum"] == pytest.approx(55, rel=0.1)
