@@ -141,6 +141,7 @@ def test_cumulative_metrics_grow_and_an_outage_loses_nothing(server: Collector, 
         server.mode = mode
         periodic.add(counted(made))
         periodic.deliver()
+    out.close()
     sums = [m.histogram.data_points[0].count for m in server.metrics if m.name == c.QUERIES]
     assert sums == [30, 50]
     assert (periodic.delayed, periodic.lost) == (3, 0)
@@ -153,6 +154,7 @@ def test_delta_metrics_are_delivered_once_over_an_outage(server: Collector, made
         server.mode = mode
         periodic.add(counted(made))
         periodic.deliver()
+    out.close()
     assert [m.histogram.data_points[0].count for m in server.metrics if m.name == c.QUERIES] == [20, 10]
 
 
