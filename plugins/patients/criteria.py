@@ -20,6 +20,7 @@ from cito.plugins.patients.phone import LEAST_SUFFIX, read_phone
 LEAST_LETTERS = 2
 MOST_LETTERS = 200
 MOST_WORDS = 8
+MOST_WORD_LETTERS = 60  # as the words of names are kept
 
 _EMAIL = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]*")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -142,7 +143,7 @@ def _box(raw: str, region: str, locale: str | None) -> dict[str, object]:
 
 def _words(name: str) -> tuple[str, ...]:
     family, comma, given = name.partition(",")
-    words = fold(f"{given} {family}" if comma else name).split()
+    words = [word[:MOST_WORD_LETTERS] for word in fold(f"{given} {family}" if comma else name).split()]
     if len(words) > MOST_WORDS:
         raise invalid("search", "max_words", f"has more than {MOST_WORDS} words")
     return tuple(words)

@@ -40,7 +40,7 @@ async def load_patients(connection: Connection, count: int | None, progress: Pro
     await _run(connection, "create_staging")
     share, done = -(-wanted // len(clinics)), 0
     for clinic in clinics:
-        there = await _number(connection, "count_patients", clinic.id)
+        there = await _number(connection, "next_number", clinic.id)
         mine = min(share, wanted - done)
         for first in range(there, mine, _BATCH):
             size = min(_BATCH, mine - first)

@@ -19,11 +19,11 @@ insert into public.staff (clinic_id, id, subject, name, role)
 values (:clinic_id, :id, :subject, :name, :role)
 on conflict do nothing;
 
--- name: count_patients(clinic_id)
--- How many made-up patients a clinic has.
+-- name: next_number(clinic_id)
+-- The number of the next made-up patient of a clinic: theirs are the record numbers of six digits.
 -- returns: one
-select count(*) from public.patient as p
-where p.clinic_id = :clinic_id and p.email_key like '%@example.org' or p.clinic_id = :clinic_id and p.email is null;
+select coalesce(max(substr(p.mrn, 5)::integer) - 100000 + 1, 0) from public.patient as p
+where p.clinic_id = :clinic_id and p.mrn ~ '^MRN-1[0-9]{5}$';
 
 -- name: create_staging()
 -- Where COPY may write.

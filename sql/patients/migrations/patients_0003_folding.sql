@@ -23,7 +23,8 @@ return btrim(regexp_replace(
 ));
 
 -- Words and their places in the order given, middle, family; then every run of neighbours within one name
--- written as one word, so that "vanderberg" finds "van der Berg".
+-- written as one word, so that "vanderberg" finds "van der Berg". At most 60 letters of each: one sign may fold to
+-- eighteen, and an index entry has its limit.
 create function public.name_words(
     given text, middle text, family text, out word text, out place smallint, out joined boolean
 ) returns setof record
@@ -38,14 +39,14 @@ begin atomic
         select part.n, part.words, i, row_number() over (order by part.n, i) as place
         from part, generate_series(1, least(cardinality(part.words), 8)) as i
     )
-    select w.word, min(w.place)::smallint, w.joined
+    select left(w.word, 60), min(w.place)::smallint, w.joined
     from (
         select own.words[own.i] as word, own.place, false as joined from own
         union all
         select array_to_string(own.words[own.i:j], ''), own.place, true
         from own, generate_series(own.i + 1, least(cardinality(own.words), own.i + 3, 8)) as j
     ) as w
-    group by w.word, w.joined;
+    group by left(w.word, 60), w.joined;
 end;
 
 -- SymSpell's deletions (Garbe 2012), hashed with a seed that is the clinic's: two words within the distance share

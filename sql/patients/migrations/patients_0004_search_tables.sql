@@ -113,10 +113,11 @@ begin atomic
     with split as materialized (
         select
             f.clinic_id, f.patient_id, f.status, f.date_of_birth,
-            public.name_fold(f.given_name) as given, public.name_fold(f.middle_name) as middle,
-            public.name_fold(f.family_name) as family,
+            left(public.name_fold(f.given_name), 100) as given, left(public.name_fold(f.middle_name), 100) as middle,
+            left(public.name_fold(f.family_name), 100) as family,
             public.patient_clinic_seed(f.clinic_id) as seed,
-            w.words, w.places, w.own
+            -- A name of punctuation alone has no words; the patient is found by numbers, dates and in the list.
+            coalesce(w.words, '{}') as words, coalesce(w.places, '{}') as places, w.own
         from unnest(found) as f
         cross join lateral (
             select
@@ -125,7 +126,6 @@ begin atomic
                 (count(*) filter (where not n.joined))::smallint as own
             from public.name_words(f.given_name, f.middle_name, f.family_name) as n
         ) as w
-        where w.words is not null
     ),
     stored as (
         insert into public.patient_name (

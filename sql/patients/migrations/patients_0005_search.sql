@@ -236,7 +236,7 @@ begin
         hits := hits || array(select f from public.find_patients_by_words(clinic, searched, wanted, cap) as f);
         -- Neighbours typed apart that are one word in the name: "o brien" for O'Brien.
         for k in 1..cardinality(searched) - 1 loop
-            shorter := searched[:k - 1] || (searched[k] || searched[k + 1]) || searched[k + 2:];
+            shorter := searched[:k - 1] || left(searched[k] || searched[k + 1], 60) || searched[k + 2:];
             continue when not exists (
                 select from public.name_vocabulary as v where v.clinic_id = clinic and v.word = shorter[k]
             );

@@ -268,3 +268,28 @@ async def test_metadata_counts_what_is_there(clinics: Site) -> None:
     assert await counted() == before | {"deceased": before["deceased"] + 1}
     await clinics.client.delete(f"/api/patients/{patient['id']}", headers=clinics.headers())
     assert await counted() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-",
+        "%%%",
+        "\ufdfa" * 100,
+        "\U0001f469\u200d\U0001f467" * 20,
+        "x" * 100,
+        "\u4e2d" * 100,
+        "'; drop table patient; --",
+        "=1+1",
+    ],
+    ids=["dash", "percent", "ligatures", "emoji", "long", "wide", "sql", "formula"],
+)
+async def test_any_name_is_kept_and_its_bearer_found(clinics: Site, name: str) -> None:
+    patient = await register(clinics, firstName=name, lastName=name, dateOfBirth="1931-03-13")
+    assert (patient["firstName"], patient["lastName"]) == (name, name)
+    assert patient["id"] in await found(clinics, patient["mrn"])
+    assert patient["id"] in await found(clinics, "1931-03-13")
+    answer = await clinics.client.get("/api/patients", params={"search": name}, headers=clinics.headers())
+    assert answer.status_code in (200, 422)
+    if answer.status_code == 200 and name[0].isalnum():
+        assert patient["id"] in await found(clinics, name)
