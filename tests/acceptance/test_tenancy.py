@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import statistics
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -218,3 +220,25 @@ async def test_the_audit_names_the_patients_of_hits_misses_and_304s(site: Site) 
         segment.close()
     for request_id in ("a-miss", "a-hit", "a-304", "a-search"):
         assert written[request_id] == [made["id"]], request_id
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("rounds", [1_000])
+async def test_a_foreign_id_and_a_missing_one_take_the_same_time(site: Site, rounds: int) -> None:
+    """Medians of interleaved calls within a tenth of each other; a machine under load may spoil a series."""
+    foreign = (await register(site, CLINICS[1]))["id"]
+    caller = headers(site, CLINICS[0])
+    for _ in range(3):
+        times: dict[str, list[float]] = {"foreign": [], "missing": []}
+        for _ in range(rounds):
+            for kind, patient in (("foreign", foreign), ("missing", str(uuid4()))):
+                started = time.perf_counter()
+                answer = await site.client.get(f"/api/patients/{patient}", headers=caller)
+                times[kind].append(time.perf_counter() - started)
+                assert answer.status_code == 404
+            foreign = (await register(site, CLINICS[1]))["id"]  # neither may be remembered as absent
+        medians = [statistics.median(found) for found in times.values()]
+        if max(medians) <= min(medians) * 1.10:
+            return
+    pytest.fail(f"medians differ: {medians}")
