@@ -25,8 +25,12 @@ from cito.core.cache.keyring import KeyFile, KeyRing
 from cito.core.cache.keys import KeyRefused, Names
 from cito.core.cache.loads import Readers
 from cito.core.cache.local import LocalTier
+<<<<<<< HEAD
 from cito.core.cache.observe import note, note_local, note_trips
 from cito.core.cache.report import EVERY_SECONDS, LIFE_MS, encode, report_of
+=======
+from cito.core.cache.observe import note, note_hit, note_trips
+>>>>>>> 3188433 (The fast path: answered reads are answered again before routing)
 from cito.core.cache.resolve import Resolver
 from cito.core.cache.sampler import Sampler
 from cito.core.cache.shared import SharedAway, SharedCounts, SharedTier
@@ -42,9 +46,13 @@ __all__ = ["Cache", "Entry", "KeyRefused"]
 
 K = TypeVar("K", bound=msgspec.Struct)
 V = TypeVar("V")
+<<<<<<< HEAD
 _MOST_FREQUENT = 3
 _AGAIN_SECONDS = 0.05
 """A commit is bumped twice, by its process and by the relay some milliseconds later; both are over by then."""
+=======
+log = logging.getLogger(__name__)
+>>>>>>> 3188433 (The fast path: answered reads are answered again before routing)
 
 
 class _Nothing(msgspec.Struct, frozen=True):
@@ -199,7 +207,7 @@ class Cache:
         if entry is not None:
             now = self._monotonic()
             if now < entry.check_at and now < plan.vouched_until:
-                self.hit(entry, now)
+                note_hit(entry, now, current_record.get())
                 return entry
             if plan.family.strategy is Strategy.REFRESH_AHEAD and self._refreshes(entry, now):
                 return entry
@@ -224,6 +232,7 @@ class Cache:
         entries = await asyncio.gather(*(self.get(family, key, clinic_id) for key in keys))
         return dict(zip(keys, entries, strict=True))
 
+<<<<<<< HEAD
     def hit(self, entry: Entry[Any], now: float) -> None:
         """Count a local hit; the fast path calls it too."""
         if entry.frequency < _MOST_FREQUENT:
@@ -236,6 +245,8 @@ class Cache:
         if record is not None:
             note_local(record, plan.name, now, absent=entry.absent)
 
+=======
+>>>>>>> 3188433 (The fast path: answered reads are answered again before routing)
     def _flight(self, plan: Plan, key: Any, clinic_id: UUID | None) -> Flight:
         """Return the flight to wait for: one under way that is not too old for this caller, else a new one."""
         place = plan.place(key, clinic_id)
@@ -266,7 +277,7 @@ class Cache:
         entry.check_at = entry.expires_at
         entry.plan.counts.refreshed += 1
         self._load_again(entry)
-        self.hit(entry, now)
+        note_hit(entry, now, current_record.get())
         return True
 
     def _load_again(self, entry: Entry[Any]) -> None:

@@ -11,6 +11,8 @@ from cito.core.telemetry import Event, Record, What, current_record
 
 _RANK = {"": 0, "local": 1, "shared": 2, "miss": 3, "bypass": 4, "stale": 5}
 _NEGATIVE = "negative"
+MOST_FREQUENT = 3
+"""The local tier asks no more of an entry's frequency than this (S3-FIFO)."""
 
 
 def note(entry: Entry[Any], start_ns: int, amount: int = 1) -> None:
@@ -24,12 +26,24 @@ def note(entry: Entry[Any], start_ns: int, amount: int = 1) -> None:
         record.add(What.CACHE, entry.plan.name, start_ns, code=code, amount=amount)
 
 
-def note_local(record: Record, family: str, now: float, *, absent: bool) -> None:
-    """Note a local hit as cheaply as it goes: it has no duration that is worth a second look at the clock."""
+def note_hit(entry: Entry[Any], now: float, record: Record | None) -> None:
+    """Count a local hit, as cheaply as it goes: it has no duration that is worth a second look at the clock.
+
+    Args:
+        entry: what was found, valid at `now`.
+        now: monotonic seconds.
+        record: of the request; None: nobody watches.
+    """
+    if entry.frequency < MOST_FREQUENT:
+        entry.frequency += 1
+    plan = entry.plan
+    plan.counts.local += 1
+    if record is None:
+        return
     if not record.cache:
         record.cache = "local"
-    code = _NEGATIVE if absent else "local"
-    record.events.append(tuple.__new__(Event, (What.CACHE, family, int(now * 1e9), 0, code, 1)))
+    code = _NEGATIVE if entry.absent else "local"
+    record.events.append(tuple.__new__(Event, (What.CACHE, plan.name, int(now * 1e9), 0, code, 1)))
 
 
 def note_trips(flight: Flight, start_ns: int) -> None:

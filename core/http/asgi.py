@@ -16,6 +16,7 @@ RECORD = "cito.record"  # telemetry.Record
 HEADERS = "cito.headers"  # dict[bytes, bytes]
 CALLER = "cito.caller"  # Caller, once the token held
 ACCESS = "cito.access"  # http.audit.Access, once the route is known
+ENTRY = "cito.entry"  # cache.Entry, where it alone, with path, query and caller, makes the answer
 
 
 def is_api_path(path: str) -> bool:

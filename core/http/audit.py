@@ -159,9 +159,7 @@ def entry_of(scope: Scope, status: int) -> Entry | None:
     """Return the event of a request, or None where there is nothing to write: a read of no patient's data."""
     access: Access = scope[ACCESS]
     refused = status in _REFUSED
-    if not (
-        access.rules.patient_data or refused or scope["method"] in _ACTIONS or _administers(access.rules)
-    ):
+    if not (access.rules.patient_data or refused or scope["method"] in _ACTIONS or administers(access.rules)):
         return None
     outcome = "refused" if refused else "failed" if status >= _FAILED_FROM else "success"
     return make_entry(scope[RECORD], scope.get(CALLER), access, outcome)
@@ -185,7 +183,8 @@ def make_entry(record: Record, caller: Caller | None, access: Access, outcome: s
     )
 
 
-def _administers(rules: RouteRules) -> bool:
+def administers(rules: RouteRules) -> bool:
+    """Tell whether a route shows or changes how Cito itself runs."""
     return rules.scope.startswith(("admin:", "audit:"))
 
 

@@ -17,12 +17,13 @@ from litestar.types import Receive, Scope, Send
 
 from cito.core.cache.entry import Entry
 from cito.core.errors import NotFound
+from cito.core.http.asgi import ENTRY
 from cito.core.http.audit import concerns
 
 V = TypeVar("V")
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
-NOT_MODIFIED = 304
+HTTP_OK, NOT_MODIFIED = 200, 304
 CODE_FROM = 1024
 """Bytes: smaller bodies are sent as they are."""
 _CODINGS = (b"zstd", b"gzip")
@@ -46,6 +47,9 @@ async def answer(
         status: of an answer with a body.
         headers: more headers.
 
+    Without more headers and another status, the same path, query and caller get the same entry again before
+    routing (`cito.core.http.fastpath`): the key of the entry may depend on nothing else of the request.
+
     Raises:
         NotFound: the entry says that the thing does not exist.
     """
@@ -57,6 +61,8 @@ async def answer(
     given = dict(request.scope["headers"])
     asked = given.get(b"if-none-match") if request.method in ("GET", "HEAD") else None
     found, raw, body = raw_answer(entry, asked, given.get(b"accept-encoding", b""))
+    if status == HTTP_OK and not headers:
+        request.scope[ENTRY] = entry  # type: ignore[literal-required] # ours, for the fast path
     if headers:
         raw = (*raw, *((name.lower().encode(), value.encode()) for name, value in headers.items()))
     return _Answer(found if found == NOT_MODIFIED else status, raw, body)

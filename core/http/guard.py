@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from litestar.handlers.base import BaseRouteHandler
 
 # A clinic comes from the token only: whoever sends one otherwise is told so, not ignored.
-_CLINIC_HEADERS = frozenset(
+CLINIC_HEADERS = frozenset(
     f"{prefix}{name}{suffix}".encode()
     for prefix in ("", "x-")
     for name in ("clinic", "tenant", "organization", "organisation", "org")
@@ -81,8 +81,8 @@ def refuse_clinic_headers(scope: Scope) -> None:
         Invalid: names the header.
     """
     headers: dict[bytes, bytes] = scope[HEADERS]
-    if not _CLINIC_HEADERS.isdisjoint(headers):
-        name = min(_CLINIC_HEADERS.intersection(headers)).decode()
+    if not CLINIC_HEADERS.isdisjoint(headers):
+        name = min(CLINIC_HEADERS.intersection(headers)).decode()
         rule = FieldError(name, "unknown", "the clinic comes from the token only")
         raise Invalid(f"{name}: {rule.message}", errors=(rule,))
 

@@ -19,6 +19,7 @@ from cito.core.http.asgi import RECORD, App, Scope
 from cito.core.http.audit import Audited
 from cito.core.http.auth import Authenticated
 from cito.core.http.cors import CrossOrigin
+from cito.core.http.fastpath import FastPath
 from cito.core.http.keys import load_keys
 from cito.core.http.limits import Limited, Limits
 from cito.core.http.record import Recorded
@@ -33,7 +34,7 @@ _REFUSALS_PER_SECOND = (
 
 
 class Layers:
-    """Recorded -> Authenticated -> Limited -> Audited -> the application.
+    """FastPath -> Recorded -> Authenticated -> Limited -> Audited -> the application.
 
     Args:
         settings: keys, limits, where the journal lies.
@@ -52,6 +53,7 @@ class Layers:
         self._origins = settings.http.cors_origins
         self._direct = partial(store_directly, urls.app, audit_key(settings))
         self._subscribers = registry.request_subscribers
+        self._fast_path = settings.http.fast_path
         self._sample_ratio = settings.observability.sample_ratio
         self._refusals = 0
         self._refusals_since = 0.0
@@ -63,7 +65,17 @@ class Layers:
         inner: App = Authenticated(limited, self.verifier, self._note_refusal)
         if self._origins:
             inner = CrossOrigin(inner, self._origins)
-        return Recorded(inner, self._subscribers, self._sample_ratio)
+        recorded = Recorded(inner, self._subscribers, self._sample_ratio)
+        if not self._fast_path:
+            return recorded
+        return FastPath(
+            recorded,
+            verifier=self.verifier,
+            limits=self.limits,
+            journal=self.journal,
+            subscribers=self._subscribers,
+            sample_ratio=self._sample_ratio,
+        )
 
     @asynccontextmanager
     async def running(self, context: Context) -> AsyncIterator[None]:
