@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from cito.core.cache.entry import DEAD, Entry
+from cito.core.cache.observe import MOST_FREQUENT
 
 OVERHEAD = 1_400
 """Bytes of an entry beside its body: the object, its key, its place in queues and tag index; measured."""
 _SMALL_SHARE = 0.1
-_MOST_FREQUENT = 3
 
 Queue = OrderedDict[Entry[Any], None]
 
@@ -134,7 +134,7 @@ class LocalTier:
         else:
             entry, _ = self._main.popitem(last=False)
             if entry.frequency:
-                entry.frequency = min(entry.frequency, _MOST_FREQUENT) - 1
+                entry.frequency = min(entry.frequency, MOST_FREQUENT) - 1
                 self._main[entry] = None
                 return
             self._leave(entry, self._main)

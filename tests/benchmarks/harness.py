@@ -41,6 +41,7 @@ class Subject:
         path: what is asked for.
         headers: sent with each request.
         environment: added to the server's.
+        running: pid and port of a server that runs already; None: it is started for each measurement.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Subject:
     path: str = "/"
     headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    running: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,22 +73,25 @@ def compare(
     for number in range(rounds):
         for many in connections:
             for subject in subjects:
-                with served(subject, port) as pid:
-                    load(subject, port, many, min(1.0, seconds))  # warm
-                    found.append(_measured(subject, port, many, seconds, pid))
+                with served(subject, port) as (pid, where):
+                    load(subject, where, many, min(1.0, seconds))  # warm
+                    found.append(_measured(subject, where, many, seconds, pid))
                 print(f"round {number + 1}/{rounds} {found[-1]}", file=sys.stderr)
     return found
 
 
 @contextlib.contextmanager
-def served(subject: Subject, port: int) -> Iterator[int]:
-    """Run a subject on the server core; yield its pid once it answers."""
+def served(subject: Subject, port: int) -> Iterator[tuple[int, int]]:
+    """Run a subject on the server core; yield its pid and port once it answers."""
+    if subject.running is not None:
+        yield subject.running
+        return
     environment = {**os.environ, **subject.environment, "PORT": str(port)}
     command = ["taskset", "-c", SERVER_CORE, *subject.command]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait(f"http://127.0.0.1:{port}{subject.path}", subject.headers, process)
-        yield process.pid
+        yield process.pid, port
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
