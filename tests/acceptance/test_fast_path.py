@@ -1,0 +1,327 @@
+"""Both ways side by side: the same bytes, headers, audit events and records; and all that ends a memo."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+from support import CLINIC, OTHER_CLINIC, OpenSite, Site, alive
+
+from cito.core.app import create_app
+from cito.core.audit.entry import Entry
+from cito.core.audit.journal import Journal, JournalFullError
+from cito.core.http.fastpath import FastPath
+from cito.core.seeding import run_seeds, seeds_in_order
+from cito.core.telemetry import Record
+
+TIMES = {"server-timing", "x-request-id", "traceparent", "age"}
+MEDICINES = "/api/medications?search=aspirin&limit=5"
+
+
+@dataclass
+class Way:
+    """One application and all that it told of its requests."""
+
+    app: Any
+    site: Site
+    client: httpx.AsyncClient
+    records: list[Record] = field(default_factory=list)
+    events: list[Entry] = field(default_factory=list)
+    fast: int = 0
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers=headers)
+
+
+@pytest.fixture(scope="module")
+async def ways(open_site: OpenSite) -> AsyncIterator[tuple[Way, Way]]:
+    """The fast way and the long way, over one database and one shared cache."""
+    async with open_site() as site:
+        seeds = [seed for seed in seeds_in_order(site.assembly.registry) if seed.name != "patients"]
+        await run_seeds(site.urls.owner, seeds, None, lambda *_: None)
+        async with opened(site, fast=True) as fast, opened(site, fast=False) as long:
+            yield fast, long
+
+
+def opened(site: Site, *, fast: bool) -> Any:
+    """Open another application of a site."""
+
+    @dataclasses.dataclass
+    class Opening:
+        way: Way | None = None
+
+        async def __aenter__(self) -> Way:
+            settings = site.assembly.settings
+            settings = msgspec.structs.replace(
+                settings, http=msgspec.structs.replace(settings.http, fast_path=fast)
+            )
+            records: list[Record] = []
+            registry = dataclasses.replace(
+                site.assembly.registry,
+                request_subscribers=(*site.assembly.registry.request_subscribers, records.append),
+            )
+            app = create_app(
+                dataclasses.replace(site.assembly, settings=settings, registry=registry), site.urls
+            )
+            self.life = alive(app)
+            await self.life.__aenter__()
+            client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cito.test")
+            self.way = Way(app, site, client, records)
+            _listen(self.way)
+            return self.way
+
+        async def __aexit__(self, *error: object) -> None:
+            assert self.way is not None
+            await self.way.client.aclose()
+            await self.life.__aexit__(*error)
+
+    return Opening()
+
+
+def _listen(way: Way) -> None:
+    """Note each event that reaches the journal, and each answer of the fast path."""
+    for journal in _journals(way.app):
+        write = journal.write
+
+        def noted(entry: Entry, write: Callable[[Entry], None] = write) -> None:
+            write(entry)
+            way.events.append(entry)
+
+        journal.write = noted  # type: ignore[method-assign]
+    if isinstance(way.app, FastPath):
+        answer = way.app._answer
+
+        async def counted(*args: Any) -> None:
+            way.fast += 1
+            await answer(*args)
+
+        way.app._answer = counted  # type: ignore[method-assign]
+
+
+def _journals(app: Any) -> set[Journal]:
+    """Find the journal in the layers of an application."""
+    found: set[Journal] = set()
+    while app is not None:
+        journal = getattr(app, "_journal", None)
+        if isinstance(journal, Journal):
+            found.add(journal)
+        app = getattr(app, "_app", None)
+    return found
+
+
+def told(response: httpx.Response) -> tuple[Any, ...]:
+    headers = sorted((name, value) for name, value in response.headers.multi_items() if name not in TIMES)
+    return (response.status_code, headers, response.content)
+
+
+def noted(record: Record) -> tuple[Any, ...]:
+    return (
+        record.kind,
+        record.operation,
+        record.route,
+        record.method,
+        record.status,
+        record.role,
+        record.cache,
+        record.error,
+        record.sampled,
+        [(event.what, event.name, event.code, event.amount) for event in record.events],
+    )
+
+
+def written(event: Entry) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(msgspec.structs.replace(event, occurred_ns=0, request_id="", trace_id=""))
+
+
+async def warm(way: Way, path: str, **headers: str) -> httpx.Response:
+    """Ask until the fast way answers, as soon as the relay vouches."""
+    before = way.fast
+    for _ in range(200):
+        answer = await way.get(path, **headers)
+        if way.fast > before:
+            return answer
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{path}: never answered by the fast path")
+
+
+@pytest.fixture(scope="module")
+async def patient(ways: tuple[Way, Way]) -> dict[str, Any]:
+    fast, _ = ways
+    born = {"firstName": "Quick", "lastName": "Path", "dateOfBirth": "2010-05-05", "mrn": "MRN-FAST-1"}
+    made = await fast.client.post("/api/patients", json=born, headers=fast.site.headers())
+    assert made.status_code == 201, made.text
+    return made.json()
+
+
+async def test_the_same_answer_event_and_record_both_ways(
+    ways: tuple[Way, Way], patient: dict[str, Any]
+) -> None:
+    fast, long = ways
+    for path in (f"/api/patients/{patient['id']}", MEDICINES):
+        headers = fast.site.headers()
+        etag = (await warm(fast, path, **headers)).headers["etag"]
+        for _ in range(3):
+            await long.get(path, **headers)
+        for more in ({}, {"If-None-Match": etag}, {"Accept-Encoding": "gzip"}, {"X-Request-Id": "abc-1"}):
+            await warm(fast, path, **headers, **more)
+            for way in (fast, long):
+                way.records.clear()
+                way.events.clear()
+            count = fast.fast
+            one, other = await fast.get(path, **headers, **more), await long.get(path, **headers, **more)
+            assert fast.fast == count + 1
+            assert told(one) == told(other)
+            assert [*map(noted, fast.records)] == [*map(noted, long.records)]
+            assert [*map(written, fast.events)] == [*map(written, long.events)]
+            assert len(fast.events) == (1 if "patients" in path else 0)
+            if fast.events:
+                assert fast.events[0].patients == (UUID(patient["id"]),)
+
+
+async def test_a_write_ends_the_memo_and_shows_at_the_next_read(
+    ways: tuple[Way, Way], patient: dict[str, Any]
+) -> None:
+    fast, long = ways
+    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    for name in ("First", "Second"):
+        version = (await warm(fast, path, **headers)).json()["version"]
+        changed = await fast.client.patch(
+            path, json={"middleName": name}, headers={**headers, "If-Match": f'"{version}"'}
+        )
+        assert changed.status_code == 200, changed.text
+        assert (await fast.get(path, **headers)).json()["middleName"] == name
+        assert (await long.get(path, **headers)).json()["middleName"] == name
+
+
+async def test_another_clinic_or_role_gets_nothing_of_a_warm_memo(
+    ways: tuple[Way, Way], patient: dict[str, Any]
+) -> None:
+    fast, _ = ways
+    path = f"/api/patients/{patient['id']}"
+    await warm(fast, path, **fast.site.headers())
+    count = fast.fast
+    assert (await fast.get(path, **fast.site.headers(clinic=OTHER_CLINIC))).status_code == 404
+    assert (await fast.get(path, **fast.site.headers("auditor"))).status_code == 403
+    assert (await fast.get(path)).status_code == 401
+    assert (
+        await fast.get(path, **fast.site.headers(), **{"X-Clinic-Id": str(OTHER_CLINIC)})
+    ).status_code == 422
+    assert fast.fast == count
+
+
+async def test_a_revoked_and_an_expired_token_end_at_once(
+    ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, _ = ways
+    path = f"/api/patients/{patient['id']}"
+    verifier = fast.app._remembered.__self__
+    for end in ("revoked", "expired"):
+        headers = fast.site.headers()
+        await warm(fast, path, **headers)
+        caller = verifier.verify(headers["Authorization"].removeprefix("Bearer ").encode())
+        if end == "revoked":
+            verifier.revoke({caller.token_id})
+        else:
+            monkeypatch.setattr(verifier, "_now", lambda: caller.expires_at + 1.0)  # noqa: B023 - called in this turn
+        assert (await fast.get(path, **headers)).status_code == 401
+    verifier.revoke(())
+
+
+async def test_a_silent_heartbeat_sends_reads_the_long_way(
+    ways: tuple[Way, Way], patient: dict[str, Any]
+) -> None:
+    fast, _ = ways
+    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    await warm(fast, path, **headers)
+    (memo,) = [memo for key, memo in fast.app._memos.items() if key[1] == path and memo.caller.subject][-1:]
+    plan = memo.entry.plan
+    kept, plan.vouched_until = plan.vouched_until, float("-inf")
+    count = fast.fast
+    try:
+        assert (await fast.get(path, **headers)).status_code == 200
+        assert fast.fast == count
+    finally:
+        plan.vouched_until = max(kept, plan.vouched_until)
+
+
+async def test_a_journal_without_room_shows_no_patient(
+    ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, _ = ways
+    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    await warm(fast, path, **headers)
+
+    def full(_: Entry) -> None:
+        raise JournalFullError
+
+    for journal in _journals(fast.app):
+        monkeypatch.setattr(journal, "write", full)
+    count = fast.fast
+    assert (await fast.get(path, **headers)).status_code == 503
+    assert fast.fast == count
+
+
+async def test_rate_limits_hold_on_the_fast_way(
+    ways: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, _ = ways
+    headers = fast.site.headers("doctor")
+    await warm(fast, MEDICINES, **headers)
+    limits = fast.app._limits
+    monkeypatch.setattr(limits, "take", lambda _: False)
+    count = fast.fast
+    await fast.get(MEDICINES, **headers)
+    assert fast.fast == count
+    monkeypatch.setattr(limits, "in_flight", limits.max_in_flight)
+    assert (await fast.get(MEDICINES, **headers)).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "seed", [1, pytest.param(2, marks=pytest.mark.full), pytest.param(3, marks=pytest.mark.full)]
+)
+async def test_a_stream_of_reads_and_changes_is_the_same_both_ways(
+    ways: tuple[Way, Way], patient: dict[str, Any], seed: int
+) -> None:
+    """Random callers, paths, validators and writes: after each, the two ways may not differ in one byte."""
+    fast, long = ways
+    choose = random.Random(seed)
+    callers = [
+        fast.site.headers(role, clinic)
+        for role in ("nurse", "doctor", "clerk")
+        for clinic in (CLINIC, OTHER_CLINIC)
+    ]
+    paths = [
+        f"/api/patients/{patient['id']}",
+        MEDICINES,
+        "/api/patients?search=quick",
+        "/api/drugs/lookup?name=valium",
+    ]
+    etag = '"none"'
+    count = fast.fast
+    for step in range(150):
+        headers, path = choose.choice(callers), choose.choice(paths)
+        if choose.random() < 0.05:
+            version = (await long.get(paths[0], **callers[0])).json()["version"]
+            writing = {**callers[0], "If-Match": f'"{version}"'}
+            writer = choose.choice((fast, long))
+            changed = await writer.client.patch(
+                paths[0], json={"middleName": f"Step {step}"}, headers=writing
+            )
+            assert changed.status_code == 200
+            await asyncio.sleep(0.3)  # the other process hears of it under the protocol, not at once
+        more = {"X-Request-Id": f"step-{step}"}  # problem documents name it
+        more |= {"If-None-Match": etag} if choose.random() < 0.3 else {}
+        await fast.get(path, **headers, **more)  # fills the memo of one and the local cache of the other
+        await long.get(path, **headers, **more)
+        one, other = await fast.get(path, **headers, **more), await long.get(path, **headers, **more)
+        assert told(one) == told(other), (step, path)
+        etag = one.headers.get("etag", etag)
+    assert fast.fast > count + 30
