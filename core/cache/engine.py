@@ -25,12 +25,8 @@ from cito.core.cache.keyring import KeyFile, KeyRing
 from cito.core.cache.keys import KeyRefused, Names
 from cito.core.cache.loads import Readers
 from cito.core.cache.local import LocalTier
-<<<<<<< HEAD
-from cito.core.cache.observe import note, note_local, note_trips
-from cito.core.cache.report import EVERY_SECONDS, LIFE_MS, encode, report_of
-=======
 from cito.core.cache.observe import note, note_hit, note_trips
->>>>>>> 3188433 (The fast path: answered reads are answered again before routing)
+from cito.core.cache.report import EVERY_SECONDS, LIFE_MS, encode, report_of
 from cito.core.cache.resolve import Resolver
 from cito.core.cache.sampler import Sampler
 from cito.core.cache.shared import SharedAway, SharedCounts, SharedTier
@@ -46,13 +42,8 @@ __all__ = ["Cache", "Entry", "KeyRefused"]
 
 K = TypeVar("K", bound=msgspec.Struct)
 V = TypeVar("V")
-<<<<<<< HEAD
-_MOST_FREQUENT = 3
 _AGAIN_SECONDS = 0.05
 """A commit is bumped twice, by its process and by the relay some milliseconds later; both are over by then."""
-=======
-log = logging.getLogger(__name__)
->>>>>>> 3188433 (The fast path: answered reads are answered again before routing)
 
 
 class _Nothing(msgspec.Struct, frozen=True):
@@ -105,6 +96,8 @@ class Cache:
             shared, self.local, Filler(Codec(names, ring), clock), readers, self._monotonic
         )
         self.sampler = Sampler(readers, self._stamps)
+        for plan in self.plans.values():
+            plan.offer, plan.sample_at = self.sampler.offer, 0.0
         self._again: dict[tuple[str, Any], asyncio.TimerHandle] = {}
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -232,21 +225,6 @@ class Cache:
         entries = await asyncio.gather(*(self.get(family, key, clinic_id) for key in keys))
         return dict(zip(keys, entries, strict=True))
 
-<<<<<<< HEAD
-    def hit(self, entry: Entry[Any], now: float) -> None:
-        """Count a local hit; the fast path calls it too."""
-        if entry.frequency < _MOST_FREQUENT:
-            entry.frequency += 1
-        plan = entry.plan
-        plan.counts.local += 1
-        if now >= plan.sample_at:
-            self.sampler.offer(entry, now)
-        record = current_record.get()
-        if record is not None:
-            note_local(record, plan.name, now, absent=entry.absent)
-
-=======
->>>>>>> 3188433 (The fast path: answered reads are answered again before routing)
     def _flight(self, plan: Plan, key: Any, clinic_id: UUID | None) -> Flight:
         """Return the flight to wait for: one under way that is not too old for this caller, else a new one."""
         place = plan.place(key, clinic_id)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from cito.core.cache.entry import DEAD, Entry
+from cito.core.cache.entry import DEAD, NEVER, Entry
 from cito.core.cache.keys import (
     TAG_MAX,
     KeyRefused,
@@ -55,7 +55,8 @@ class Plan:
     Attributes:
         entries: kept entries by `place`.
         flights: reads under way by `place`.
-        sample_at: monotonic seconds from which on the next hit is sampled.
+        sample_at: monotonic seconds from which on the next hit is sampled; never, before `offer` is set.
+        offer: takes a hit to be sampled, and the monotonic seconds at which it was one.
         vouched_until: monotonic seconds up to which pushes are known to have told everything; moved by the feed.
     """
 
@@ -75,7 +76,8 @@ class Plan:
         self.entries: dict[Any, Entry[Any]] = {}
         self.flights: dict[Any, Flight] = {}
         self.absent_until: deque[float] = deque()
-        self.sample_at = 0.0
+        self.sample_at = NEVER
+        self.offer: Callable[[Entry[Any], float], None] = lambda _entry, _now: None
         self.vouched_until = DEAD
         self.encode_body: Callable[[Any], bytes] = _encode_body
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(family.value, strict=True).decode

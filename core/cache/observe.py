@@ -38,6 +38,8 @@ def note_hit(entry: Entry[Any], now: float, record: Record | None) -> None:
         entry.frequency += 1
     plan = entry.plan
     plan.counts.local += 1
+    if now >= plan.sample_at:
+        plan.offer(entry, now)
     if record is None:
         return
     if not record.cache:
