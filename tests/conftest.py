@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,6 +23,12 @@ from cito.core.embedded import Urls, running
 from cito.core.preparation import prepare
 from cito.core.registry import installed
 from cito.core.settings import Settings
+
+# A busy machine is no failure: examples have no deadline, and slow ones are not unhealthy.
+hypothesis.settings.register_profile(
+    "calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("calm")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
