@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from cito.plugins.clinical.timing import Timing
+from cito.plugins.clinical.timing import Status, Timing
 from cito.plugins.drugs.triage_models import Order
 
 _IN_MG = {"mg": Fraction(1), "g": Fraction(1000), "mcg": Fraction(1, 1000), "ug": Fraction(1, 1000)}
@@ -29,20 +29,40 @@ _PIECES = {
 
 
 def milligrams_at_once(order: Order) -> Fraction | None:
-    """Return the most that one dose is, in mg; None: the texts do not say it, or the order is a combination."""
+    """Return the most that one dose is, in mg; None: the texts do not say it.
+
+    A dosage that names no amount is at least one piece of the written strength.
+    """
     timing = order.timing
-    dose = timing.dose if timing else None
-    if dose is None:
+    if timing is None or timing.status in {Status.UNPARSED, Status.AMBIGUOUS}:
         return None
+    if timing.dose_pattern:
+        return _pieces(order, Fraction(max(timing.dose_pattern)))
+    dose = timing.dose
+    if dose is None:
+        return _pieces(order, Fraction(1))
     if dose.unit in _IN_MG:
         return dose.high * _IN_MG[dose.unit]
-    strength = strength_of(order)
-    if strength is None:
-        return None
-    milligrams, volume = strength
     if dose.unit == "ml":
-        return None if volume is None else dose.high * milligrams / volume
-    return dose.high * milligrams if dose.unit in _PIECES and volume is None else None
+        strength = strength_of(order)
+        return None if strength is None or strength[1] is None else dose.high * strength[0] / strength[1]
+    return _pieces(order, dose.high) if dose.unit in _PIECES else None
+
+
+def milligrams_a_day(order: Order) -> Fraction | None:
+    """Return the most that a day is, in mg; None: the texts do not say it."""
+    timing, once = order.timing, milligrams_at_once(order)
+    if timing is None or once is None:
+        return None
+    if timing.dose_pattern:
+        return _pieces(order, sum(map(Fraction, timing.dose_pattern), Fraction(0)))
+    per_day = doses_a_day(timing)
+    return None if per_day is None else once * per_day
+
+
+def _pieces(order: Order, number: Fraction) -> Fraction | None:
+    strength = strength_of(order)
+    return None if strength is None or strength[1] is not None else number * strength[0]
 
 
 def strength_of(order: Order) -> tuple[Fraction, Fraction | None] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cito.plugins.clinical.timing import Status as TimingStatus
 from cito.plugins.drugs.folding import fold
 from cito.plugins.drugs.models import Drug, Status
-from cito.plugins.drugs.triage_amounts import doses_a_day, milligrams_at_once, strength_of
+from cito.plugins.drugs.triage_amounts import milligrams_a_day, milligrams_at_once, strength_of
 from cito.plugins.drugs.triage_models import Order, Reason, Route
 from cito.plugins.drugs.triage_rules import Rules
 
@@ -87,10 +87,9 @@ def _amounts(at: int, order: Order, drug: Drug, rules: Rules) -> Iterator[Reason
     """Compare with the limits of the only ingredient; a strength of a combination says nothing about one of them."""
     limit = rules.dose_limits.get(fold(drug.ingredients[0])) if len(drug.ingredients) == 1 else None
     once = milligrams_at_once(order)
-    if limit is None or once is None or order.timing is None:
+    if limit is None or once is None:
         return
-    per_day = doses_a_day(order.timing)
-    daily = None if per_day is None else once * per_day
+    daily = milligrams_a_day(order)
     for amount, most, what in ((once, limit.once_mg, "at once"), (daily, limit.daily_mg, "a day")):
         if amount is not None and amount > most:
             yield Reason(
