@@ -21,6 +21,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from cito.core.assembly import Assembly
 from cito.core.database import migrations
 from cito.core.database.sql import read_queries
+from cito.core.database.tenancy import tenancy_violations
 from cito.core.embedded import Urls
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -95,8 +96,8 @@ async def _owner_checks(assembly: Assembly, connection: Connection, urls: Urls) 
     there = {name for (name,) in await _ask(connection, "indexes_there")}
     absent = sorted({owned.value.name for owned in assembly.registry.indexes} - there)
     yield _listed("declared indexes", absent, "missing", "run `cito indexes apply`")
-    open_tables = [name for (name,) in await _ask(connection, "unprotected_tables")]
-    yield _listed("row-level security", open_tables, "not forced", "enable and force it in a migration")
+    broken = [f"{v.name}: {v.broken}" for v in await tenancy_violations(urls.owner)]
+    yield _listed("row-level security", broken, "broken rules", "correct the schema in a migration")
 
 
 async def _app_checks(assembly: Assembly, connection: Connection, urls: Urls) -> AsyncIterator[Finding]:

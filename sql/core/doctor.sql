@@ -19,15 +19,6 @@ select c.oid::regclass::text
 from pg_class as c
 where c.relkind in ('r', 'p') and pg_get_userbyid(c.relowner) = :role
 
--- name: unprotected_tables()
--- Clinic-owned tables whose row-level security is off, or does not bind their owner.
--- returns: many
-select c.oid::regclass::text
-from pg_class as c
-join pg_attribute as a on a.attrelid = c.oid and a.attname = 'clinic_id' and not a.attisdropped
-join pg_namespace as n on n.oid = c.relnamespace
-where n.nspname = 'public' and c.relkind in ('r', 'p') and not (c.relrowsecurity and c.relforcerowsecurity)
-
 -- name: extensions_missing(names)
 -- Extensions that are not there.
 -- returns: many

@@ -70,7 +70,7 @@ union all
 select proname::text, 'a SECURITY DEFINER function without a pinned search path', 'set search_path in its definition'
 from pg_proc
 where
-    pronamespace in ('public'::regnamespace, 'cito'::regnamespace) and prosecdef
+    pronamespace in (select oid from pg_namespace where nspname in ('public', 'cito')) and prosecdef
     and not exists (select from unnest(proconfig) as setting where setting like 'search_path=%')
 union all
 select relname, 'the application role owns it', 'let cito_owner own it'

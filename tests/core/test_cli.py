@@ -149,6 +149,63 @@ def test_doctor_names_an_invalid_index_and_an_unprotected_table(cito: Cito, empt
     assert "visits" in findings["row-level security"]["found"]
 
 
+@pytest.fixture
+def formulary(cito: Cito, empty_database: Urls) -> dict[str, str]:
+    """The environment of a seeded formulary with its indexes."""
+    there = {
+        "CITO_DATABASE__URL": empty_database.app,
+        "CITO_DATABASE__OWNER_URL": empty_database.owner,
+        "CITO_PLUGINS": "medications",
+    }
+    seeded = cito("seed", "medications", "--count", "300", **there)
+    assert seeded.returncode == 0, seeded.stderr
+    return there
+
+
+def test_indexes_are_kept_verified_and_reported(cito: Cito, formulary: dict[str, str]) -> None:
+    applied = json.loads(cito("indexes", "apply", "--json", **formulary).stdout)
+    assert {one["done"] for one in applied if one["name"].startswith("medications_")} == {"kept"}
+    verified = cito("indexes", "verify", "--json", **formulary)
+    verdicts = {one["query"]: one["verdict"] for one in json.loads(verified.stdout)}
+    assert verified.returncode == 0
+    assert verdicts["list_medications"] == "usable"
+    report = {one["name"]: one for one in json.loads(cito("indexes", "report", "--json", **formulary).stdout)}
+    assert report["medications_search"]["declared"]
+
+
+def test_verify_fails_with_the_plan_of_a_query_that_reads_a_large_table(
+    cito: Cito, formulary: dict[str, str]
+) -> None:
+    done = cito("indexes", "verify", "--large", "100", **formulary)
+    assert done.returncode == 1
+    assert "reads all of medications" in " ".join(done.stdout.split())
+    assert "Seq Scan on medications" in done.stdout
+
+
+def test_explain_shows_a_plan_by_example_by_parameters_and_without(
+    cito: Cito, formulary: dict[str, str], tmp_path: Path
+) -> None:
+    assert "planned in" in cito("explain", "search_medications", **formulary).stdout
+    given = tmp_path / "params.json"
+    given.write_text('{"search": "ibuprofen", "ndcs": [], "past": 0, "size": 5}')
+    tree = cito("explain", "search_medications", "--params", str(given), **formulary)
+    assert tree.returncode == 0, tree.stderr
+    generic = json.loads(cito("explain", "search_medications", "--generic", "--json", **formulary).stdout)
+    assert (generic["generic"], generic["execution_ms"]) == (True, None)
+    given.write_text('{"search": "ibuprofen"}')
+    lacking = cito("explain", "search_medications", "--params", str(given), **formulary)
+    assert (lacking.returncode, "--params lacks " in lacking.stderr) == (1, True)
+    unknown = cito("explain", "search_medicines", **formulary)
+    assert (unknown.returncode, "no such query" in unknown.stderr) == (2, True)
+
+
+def test_queries_are_reported_by_name(cito: Cito, formulary: dict[str, str]) -> None:
+    cito("explain", "count_medications", **formulary)
+    done = cito("queries", "report", "--json", **formulary)
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+
+
 def test_the_installed_script_is_this_command(home: Path) -> None:
     script = Path(sys.executable).parent / "cito"
     done = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60, check=True)
