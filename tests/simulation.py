@@ -291,6 +291,9 @@ class Tier:
 
         await self._run(work)
 
+    async def settled(self) -> None:
+        await self._run(lambda: None)
+
     async def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
         found: bytes | None = await self.server.execute(
             lambda: self.server.beat(expected, following, tag_keys), 0.5

@@ -68,6 +68,8 @@ class Resolver:
         Until the relay vouches for it, the bump is unconfirmed: a shared tier that fails over may lose it, and the
         process's own next read would be stale. So the bump leaves a witness, which every read asks for; when it is
         gone, or when the bump fails in the first place, the tags are in doubt, and reads of them go to the database.
+        Returns when the pushes of the bump are in the sockets of all processes: the caller's next read may go to
+        any of them.
         """
         since = self._monotonic()
         if self.shared is None:
@@ -76,6 +78,7 @@ class Resolver:
         number = self._bumps
         try:
             await self.shared.bump(tags, number)
+            await self.shared.settled()
         except SharedAway:
             self._doubted.update(dict.fromkeys(tags, since))
         else:

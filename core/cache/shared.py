@@ -25,6 +25,7 @@ from cito.core.cache.keys import Names
 log = logging.getLogger(__name__)
 _CONNECTIONS = 16
 _PROBE_SECONDS = 0.1
+_GRACE_SECONDS = 0.002
 STAMP_LIFE_MS = 24 * 3600 * 1000
 """A stamp lives longer than any value; one that is gone is a miss, and a new one is another."""
 LEASE_MS = 1000
@@ -174,6 +175,17 @@ class SharedTier:
         stamps = new_stamps(len(tag_keys))
         await self._run("bump", [self._witness, *tag_keys], STAMP_LIFE_MS, number, WITNESS_MS, *stamps)
 
+    async def settled(self) -> None:
+        """Return when the pushes of what was done before have been sent to every process.
+
+        The server writes answers and pushes of one turn of its loop in any order, but all of them before it reads
+        the next question.
+
+        Raises:
+            SharedAway: no answer in time.
+        """
+        await self._guarded("PING")
+
     async def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
         """Set stamps and move the heartbeat; returns the one found where it is not the expected ('' = none).
 
@@ -257,14 +269,19 @@ class SharedTier:
             self.counts.refused += 1
             raise SharedAway
         self.counts.trips += 1
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(None)
+        timer = loop.call_later(self._deadline, _end_soon, limit, loop)
         try:
-            async with asyncio.timeout(self._deadline):
+            async with limit:
                 reply = await self._client.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py
         except NoScriptError:
             raise
         except (RedisError, OSError, TimeoutError) as error:
             self._failed(error)
             raise SharedAway from error
+        finally:
+            timer.cancel()
         return reply
 
     def _failed(self, error: BaseException) -> None:
@@ -286,6 +303,11 @@ class SharedTier:
             self._probe = None
             log.warning("shared cache back")
             return
+
+
+def _end_soon(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
+    """End the wait, but not before this process has looked once more: after a pause of its own, the answer is there."""
+    limit.reschedule(loop.time() + _GRACE_SECONDS)
 
 
 def connect(url: str, deadline_seconds: float) -> Redis:

@@ -28,6 +28,10 @@ class Shared(Protocol):
         """Give tags new stamps and leave the number of this process's bump as a witness."""
         ...
 
+    async def settled(self) -> None:
+        """Return when the pushes of what was done before have been sent to every process."""
+        ...
+
     async def stamps(self, tag_keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
         """Return the heartbeat and the stamps alone."""
         ...

@@ -44,9 +44,14 @@ def faulty_template(urls: Urls) -> str:
 
 
 @pytest.fixture
-async def shelf(urls: Urls, faulty_template: str, home: Path, valkey: Valkey) -> AsyncIterator[Shelf]:
+def unrelayed(urls: Urls, faulty_template: str, home: Path, valkey: Valkey) -> Iterator[Shelf]:
     with cloned(urls, faulty_template) as own:
         made = Shelf(replace(own, cache=valkey.url), home, uuid4())
         made.psql("insert into items (clinic_id, id, name) values (%s, 1, 'one')", made.clinic)
-        async with made.relay():
-            yield made
+        yield made
+
+
+@pytest.fixture
+async def shelf(unrelayed: Shelf) -> AsyncIterator[Shelf]:
+    async with unrelayed.relay():
+        yield unrelayed

@@ -22,3 +22,8 @@ update items set name = :name, version = version + 1 where clinic_id = :clinic_i
 -- Adds an item.
 -- returns: rows
 insert into items (clinic_id, id, name) values (:clinic_id, :id, :name)
+
+-- name: renamed_item(clinic_id, id)
+-- Makes the next version of an item.
+-- returns: one
+update items set version = version + 1 where clinic_id = :clinic_id and id = :id returning id, name, version
