@@ -110,18 +110,25 @@ def function_body(table: Table, rules: Sequence[Invalidation]) -> str:
     Raises:
         InvalidationError: a column that does not exist, or whose text form depends on settings.
     """
-    inserted = [_note(table, rule.tags, "select * from new_rows", "new_rows") for rule in rules]
-    deleted = [_note(table, rule.tags, "select * from old_rows", "old_rows") for rule in rules]
-    updated = [_note(table, rule.tags, _changed(table, rule), "new_rows") for rule in rules]
+    inserted = [_note(table, rule.tags, "select * from new_rows") for rule in rules]
+    deleted = [_note(table, rule.tags, "select * from old_rows") for rule in rules]
+    updated = [
+        _note(table, rule.tags, _changed(table, rule), one=_changed(table, rule, one=True)) for rule in rules
+    ]
     coarse = sorted({_literal(tag_shape(tag)) for rule in rules for tag in rule.tags})
     return "\n".join(
         [
+            "declare",
+            "  touched integer;",
             "begin",
             "  if tg_op = 'INSERT' then",
+            _count("new_rows"),
             *inserted,
             "  elsif tg_op = 'UPDATE' then",
+            _count("new_rows"),
             *updated,
             "  elsif tg_op = 'DELETE' then",
+            _count("old_rows"),
             *deleted,
             "  else",
             f"    insert into cito.outbox (tag) values {', '.join(f'({tag})' for tag in coarse)};",
@@ -132,18 +139,32 @@ def function_body(table: Table, rules: Sequence[Invalidation]) -> str:
     )
 
 
-def _note(table: Table, tags: Sequence[str], rows: str, touched: str) -> str:
-    """Return the statements that note the tags of some rows, of the rows that a statement touched."""
-    each = "\n      union all ".join(f"select {_tag(table, tag)} from ({rows}) as r" for tag in tags)
+def _count(touched: str) -> str:
+    """Return the statement that counts the rows a statement touched, as far as it matters."""
+    return f"    touched := (select count(*) from (select from {touched} limit {MANY + 1}) as few);"
+
+
+def _note(table: Table, tags: Sequence[str], rows: str, *, one: str | None = None) -> str:
+    """Return the statements that note the tags of some rows.
+
+    Args:
+        table: the watched one.
+        tags: templates.
+        rows: the query of the rows, old and new.
+        one: a cheaper query of the same for a statement that touched one row.
+    """
+    each = ", ".join(f"({_tag(table, tag)})" for tag in tags)
     many = "\n".join(_note_many(table, tag, rows) for tag in tags)
-    return f"""    if (select count(*) from (select from {touched} limit {MANY + 1}) as few) <= {MANY} then
-      insert into cito.outbox (tag)
-      select distinct tag from (
-      {each}
-      ) as noted (tag) where tag is not null;
-    else
-{many}
-    end if;"""
+    few = f"    if touched <= {MANY} then\n{_note_few(rows, each)}"
+    if one is not None:
+        few = f"    if touched = 1 then\n{_note_few(one, each)}\n    els{few.lstrip()}"
+    return f"{few}\n    else\n{many}\n    end if;"
+
+
+def _note_few(rows: str, each: str) -> str:
+    return f"""      insert into cito.outbox (tag)
+      select distinct tag from ({rows}) as r cross join lateral (values {each}) as noted (tag)
+      where tag is not null;"""
 
 
 def _note_many(table: Table, tag: str, rows: str) -> str:
@@ -163,16 +184,16 @@ def _note_many(table: Table, tag: str, rows: str) -> str:
       end if;"""
 
 
-def _changed(table: Table, rule: Invalidation) -> str:
+def _changed(table: Table, rule: Invalidation, *, one: bool = False) -> str:
     """Return the rows, old and new, of an update that changed a column that matters.
 
-    Old and new rows are joined by primary key and compared as stored: 1.0 and 1.00 differ. Where the
-    table has no primary key, every row counts as changed.
+    Old and new rows are joined by primary key (`one`: there is one of each, and no need to) and compared as
+    stored: 1.0 and 1.00 differ. A changed key is a change. Where the table has no primary key, every row counts.
     """
     used = sorted({field for tag in rule.tags for field in tag_fields(tag)})
     if rule.columns is None or not table.key:
         return "select * from old_rows union all select * from new_rows"
-    watched = [_identifier(column) for column in sorted({*rule.columns, *used})]
+    watched = [_identifier(column) for column in sorted({*rule.columns, *used, *table.key})]
     for column in rule.columns:
         if column not in table.types:
             raise InvalidationError(f"invalidation of {table.name}: no column {column}")
@@ -180,12 +201,15 @@ def _changed(table: Table, rule: Invalidation) -> str:
     old = ", ".join(f"o.{column}" for column in watched)
     new = ", ".join(f"n.{column}" for column in watched)
     first = _identifier(table.key[0])
-    lost = f"o.{first} is null or n.{first} is null or record_image_ne(row({old}), row({new}))"
+    differ = f"record_image_ne(row({old}), row({new}))"
     shown = [_identifier(column) for column in used] or [first]
     both = ", ".join(f"({', '.join(f'{side}.{column}' for column in shown)})" for side in "on")
+    values = f"cross join lateral (values {both}) as v ({', '.join(shown)})"
+    if one:
+        return f"select v.* from old_rows as o cross join new_rows as n {values} where {differ}"
+    missing = f"o.{first} is null or n.{first} is null"
     return (
-        f"select v.* from old_rows as o full join new_rows as n on {on} "
-        f"cross join lateral (values {both}) as v ({', '.join(shown)}) where {lost}"
+        f"select v.* from old_rows as o full join new_rows as n on {on} {values} where {missing} or {differ}"
     )
 
 
