@@ -13,7 +13,7 @@ from cito.core.http.paging import RANKED_CAP, page_size, paginate
 from cito.plugins.drugs import queries as q
 from cito.plugins.drugs.finding import find_resolutions
 from cito.plugins.drugs.folding import fold, squash
-from cito.plugins.drugs.models import Drug, DrugPage, Resolution, Status
+from cito.plugins.drugs.models import Drug, DrugPage, Everything, Resolution, Status
 
 _DAY_SECONDS = 86_400.0
 _SHORT_SECONDS = 60.0
@@ -30,6 +30,10 @@ class DrugKey(msgspec.Struct, frozen=True):
     """Which drug."""
 
     id: UUID
+
+
+class EverythingKey(msgspec.Struct, frozen=True):
+    """The vocabulary: there is one."""
 
 
 class PageKey(msgspec.Struct, frozen=True):
@@ -59,6 +63,10 @@ async def _drug(on: Executor, key: DrugKey) -> Drug | None:
 async def _drugs(on: Executor, keys: Sequence[DrugKey]) -> Mapping[DrugKey, Drug]:
     found = await q.find_drugs.all(on, q.ByIds([key.id for key in keys]))
     return {DrugKey(drug.id): drug for drug in found}
+
+
+async def _everything(on: Executor, _: EverythingKey) -> Everything:
+    return Everything(tuple(await q.every_drug.all(on, q.Nothing())))
 
 
 async def _page(on: Executor, key: PageKey) -> DrugPage:
@@ -149,8 +157,21 @@ SEARCH = CacheFamily(
     scoped=False,
     serve_stale_seconds=_DAY_SECONDS,
 )
+# The whole vocabulary, so that a batch of names that nobody has asked for yet needs no query: see `at_hand`.
+EVERYTHING = CacheFamily(
+    name="drug_vocabulary",
+    version=1,
+    key=EverythingKey,
+    value=Everything,
+    load=_everything,
+    tags=("drugs",),
+    ttl_seconds=_DAY_SECONDS,
+    hard_limit_seconds=_DAY_SECONDS,
+    scoped=False,
+    max_bytes=8 * 1_048_576,
+)
 
-FAMILIES = (LOOKUP, DRUG, SEARCH)
+FAMILIES = (LOOKUP, DRUG, SEARCH, EVERYTHING)
 INVALIDATIONS = (
     Invalidation(
         table="drugs",

@@ -49,7 +49,7 @@ async def import_lines(connection: Any, lines: Sequence[Line], progress: Progres
     await connection.execute(_SAY["lock_drugs"])
     make = row_maker(Drug)
     stored: list[Drug] = [
-        make(row) for row in await (await connection.execute(_SAY["every_drug"])).fetchall()
+        make(row) for row in await (await connection.execute(_SAY["stored_drugs"])).fetchall()
     ]
     merged = merge(stored, lines, progress)
     names = await _write(connection, [*merged.new, *merged.changed])

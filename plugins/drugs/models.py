@@ -158,6 +158,12 @@ class LookupAnswers(msgspec.Struct, frozen=True, rename="camel"):
     results: tuple[Resolution, ...]
 
 
+class Everything(msgspec.Struct, frozen=True, rename="camel"):
+    """The whole vocabulary, by id."""
+
+    drugs: tuple[Drug, ...]
+
+
 class DrugPage(msgspec.Struct, frozen=True, rename="camel"):
     """A page of drugs."""
 

@@ -167,6 +167,7 @@ def as_drug(row: Drug) -> Drug:
 
 lookup_drugs = Query("lookup_drugs", Asked, FoundRow)
 find_drugs = Query("find_drugs", ByIds, Drug)
+every_drug = Query("every_drug", Nothing, Drug)
 list_drugs = Query("list_drugs", PageOf, PageRow)
 list_drugs_of_class = Query("list_drugs_of_class", PageOfClass, PageRow)
 list_drugs_of_schedule = Query("list_drugs_of_schedule", PageOfSchedule, PageRow)
@@ -183,6 +184,7 @@ naive_search_drugs = Query("naive_search_drugs", NaiveSimilar, Drug)
 ALL = (
     lookup_drugs,
     find_drugs,
+    every_drug,
     list_drugs,
     list_drugs_of_class,
     list_drugs_of_schedule,

@@ -13,6 +13,7 @@ from cito.core.errors import invalid
 from cito.plugins.drugs import queries as q
 from cito.plugins.drugs.cache import DRUG, LOOKUP, SEARCH, DrugKey, NameKey, PageKey
 from cito.plugins.drugs.folding import fold
+from cito.plugins.drugs.memory import at_hand
 from cito.plugins.drugs.models import Drug, DrugPage, Parsed, Resolution, Status, class_slug
 from cito.plugins.drugs.parsing import Request, read
 
@@ -37,15 +38,28 @@ async def look_up(context: Context, name: str) -> Entry[Resolution] | Resolution
 async def look_up_many(context: Context, names: Sequence[str]) -> list[Entry[Resolution] | Resolution]:
     """Return what each typed name means, as `look_up` does: one round trip to the cache, one query at most.
 
-    A text that cannot be a name has the status `invalid`.
+    Exact names are found in memory where the whole vocabulary is at hand. A text that cannot be a name has the
+    status `invalid`.
     """
     requests = [read(name) for name in names]
-    keys = dict.fromkeys(NameKey(request.folded) for request in requests if request.folded)
-    entries = await context.cache.get_many(LOOKUP, tuple(keys), None)
+    vocabulary = at_hand(context)
+    known = {
+        request.folded: answer
+        for request in requests
+        if vocabulary and request.folded and (answer := vocabulary.exactly(request))
+    }
+    keys = {
+        NameKey(request.folded): None
+        for request in requests
+        if request.folded and request.folded not in known
+    }
+    entries = await context.cache.get_many(LOOKUP, tuple(keys), None) if keys else {}
 
     def answered(request: Request) -> Entry[Resolution] | Resolution:
         if not request.valid:
             return _INVALID
+        if request.folded in known:
+            return known[request.folded]
         entry = entries[NameKey(request.folded)] if request.folded else None
         return _not_found(request) if entry is None or entry.absent else entry
 

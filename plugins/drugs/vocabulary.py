@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 from cito.plugins.drugs.folding import squash, trigrams
 from cito.plugins.drugs.matching import Alias, resolve
@@ -14,21 +15,22 @@ from cito.plugins.drugs.ranking import MOST_CANDIDATES, NEAR_SIMILARITY
 
 
 class Vocabulary:
-    """All drugs, by every way to ask for them. Immutable once made."""
+    """All drugs, by every way to ask for them. Immutable once made; what finds similar names is made when needed."""
 
     def __init__(self, drugs: Iterable[Drug]) -> None:
         self._named: dict[str, list[Alias]] = defaultdict(list)
         self._composed: dict[frozenset[str], list[Drug]] = defaultdict(list)
         self._ingredients: set[str] = set()
-        self._aliases: list[Alias] = []
-        self._sizes: list[int] = []
-        self._postings: dict[str, list[int]] = defaultdict(list)
         for drug in drugs:
-            self._add(drug)
+            for alias in aliases_of(drug):
+                self._named[squash(alias.folded)].append(alias)
+            keys = ingredient_keys(drug)
+            self._ingredients.update(keys)
+            self._composed[frozenset(keys)].append(drug)
 
     def __len__(self) -> int:
         """Return the number of names."""
-        return len(self._aliases)
+        return sum(map(len, self._named.values()))
 
     def lookup(self, text: str) -> Resolution:
         """Return what one typed name means."""
@@ -39,47 +41,72 @@ class Vocabulary:
         """Return one resolution for each position."""
         return [self.lookup(text) for text in texts]
 
-    def _add(self, drug: Drug) -> None:
-        for alias in aliases_of(drug):
-            self._named[squash(alias.folded)].append(alias)
-            grams = trigrams(alias.folded)
-            for gram in grams:
-                self._postings[gram].append(len(self._aliases))
-            self._aliases.append(alias)
-            self._sizes.append(len(grams))
-        keys = ingredient_keys(drug)
-        self._ingredients.update(keys)
-        self._composed[frozenset(keys)].append(drug)
+    def exactly(self, request: Request) -> Resolution | None:
+        """Return what a request means where exact names decide; None: similar names have to be looked for."""
+        try:
+            return resolve(request, _Exactly(self, request))
+        except _SimilarWantedError:
+            return None
+
+    def named(self, key: str) -> Sequence[Alias]:
+        """Return the aliases that are exactly this key."""
+        return self._named.get(key, ())
+
+    def ingredient(self, key: str) -> str | None:
+        """Return the ingredient that a key names."""
+        return ingredient_named(key, self._ingredients, self.named(key))
+
+    def composed_of(self, ingredients: frozenset[str]) -> Sequence[Drug]:
+        """Return the drugs with exactly these ingredients."""
+        return self._composed.get(ingredients, ())
 
     def alike(self, folded: str) -> list[Alias]:
         """Return aliases by trigram similarity, the most similar first, as pg_trgm would."""
+        aliases, sizes, postings = self._trigrams
         grams = trigrams(folded)
         shared = Counter[int]()
         for gram in grams:
-            shared.update(self._postings.get(gram, ()))
+            shared.update(postings.get(gram, ()))
         similar = [
-            (-count / (len(grams) + self._sizes[at] - count), self._aliases[at].folded, at)
+            (-count / (len(grams) + sizes[at] - count), aliases[at].folded, at)
             for at, count in shared.items()
         ]
         similar = sorted(found for found in similar if found[0] <= -NEAR_SIMILARITY)[:MOST_CANDIDATES]
-        return [self._aliases[at] for _, _, at in similar]
+        return [aliases[at] for _, _, at in similar]
+
+    @cached_property
+    def _trigrams(self) -> tuple[list[Alias], list[int], Mapping[str, list[int]]]:
+        """All aliases, how many trigrams each has, and where each trigram occurs."""
+        aliases = [alias for named in self._named.values() for alias in named]
+        aliases.sort(key=lambda alias: (alias.folded, alias.drug.id))
+        grams = [trigrams(alias.folded) for alias in aliases]
+        postings: dict[str, list[int]] = defaultdict(list)
+        for at, own in enumerate(grams):
+            for gram in own:
+                postings[gram].append(at)
+        return aliases, [len(own) for own in grams], postings
 
 
 class _Asked:
     """The vocabulary's knowledge about one request."""
 
     def __init__(self, vocabulary: Vocabulary, request: Request) -> None:
+        self.named = vocabulary.named
+        self.ingredient = vocabulary.ingredient
+        self.composed_of = vocabulary.composed_of
         self._vocabulary = vocabulary
         self._request = request
 
-    def named(self, key: str) -> Sequence[Alias]:
-        return self._vocabulary._named.get(key, ())  # noqa: SLF001 - one thing in two halves
-
-    def ingredient(self, key: str) -> str | None:
-        return ingredient_named(key, self._vocabulary._ingredients, self.named(key))  # noqa: SLF001
-
-    def composed_of(self, ingredients: frozenset[str]) -> Sequence[Drug]:
-        return self._vocabulary._composed.get(ingredients, ())  # noqa: SLF001
-
     def near(self) -> Sequence[Alias]:
         return self._vocabulary.alike(self._request.core)
+
+
+class _SimilarWantedError(Exception):
+    """Exact names do not decide this request."""
+
+
+class _Exactly(_Asked):
+    """The same, without similar names."""
+
+    def near(self) -> Sequence[Alias]:
+        raise _SimilarWantedError

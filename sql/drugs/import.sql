@@ -10,8 +10,8 @@ select exists (select from drugs) as filled
 -- returns: rows
 lock table drugs in share row exclusive mode
 
--- name: every_drug()
--- The whole vocabulary.
+-- name: stored_drugs()
+-- The whole vocabulary, to be merged with a file.
 -- returns: many
 select
     id, generic_name, brand_names, keywords, ingredients, classes, schedules,

@@ -75,6 +75,16 @@ select
 from drug_cards
 where id = any(:ids::uuid[])
 
+-- name: every_drug()
+-- The whole vocabulary, for the memory of a process.
+-- target: 500 ms
+-- returns: many
+select
+    id, generic_name, brand_names, keywords, ingredients, classes, schedules,
+    prescription_only, is_active, version
+from drug_cards
+order by id
+
 -- name: list_drugs(past, size)
 -- One page of all active drugs by generic name, and how many there are.
 -- example: select 0 as past, 20 as size
