@@ -224,6 +224,8 @@ begin
     if clinics is null then
         return null;
     end if;
+    -- One order for all writers: of two that change a status in opposite ways, one waits and none is refused.
+    perform from public.patient_count as k where k.clinic_id = any(clinics) order by k.clinic_id, k.status for update;
     perform public.forget_patient_names(clinics, patients);
     perform public.store_patient_names(array(
         select row(n.clinic_id, n.id, n.given_name, n.middle_name, n.family_name, n.date_of_birth, n.status)
