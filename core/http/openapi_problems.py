@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document: each operation's scope, and the problems that it may answer with."""
+"""Completes the OpenAPI document: each operation's scope, examples, headers, and the problems that it may answer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from cito.core import errors
 from cito.core.declarations import RULES_KEY, RouteRules
 from cito.core.errors import Problem
+from cito.core.http.openapi_examples import add_example, add_headers
 from cito.core.http.problems import MEDIA_TYPE, ProblemDocument
 
 _ALWAYS: tuple[type[Problem], ...] = (
@@ -73,6 +74,8 @@ def completed(document: dict[str, Any], rules: dict[str, RouteRules]) -> dict[st
         for method, operation in operations.items():
             if method in _METHODS and operation.get("operationId") in rules:
                 _complete(method, operation, rules[operation["operationId"]], schema)
+                add_headers(method, operation)
+                add_example(operation, document["components"]["schemas"])
     return document
 
 

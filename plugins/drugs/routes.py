@@ -9,6 +9,7 @@ import msgspec
 from litestar import Controller, Request, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
+from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath, QueryParameter
 
 from cito.core.context import Context
@@ -31,6 +32,14 @@ READ = "drugs:read"
 WRITE = "drugs:write"
 
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+_NAMES = {"names": ["Panadol", "amoxicilin 500 mg"]}
+_A_DRUG = {
+    "genericName": "cetirizine",
+    "brandNames": ["Zyrtec"],
+    "ingredients": ["cetirizine"],
+    "prescriptionOnly": False,
+}
+_A_CHANGE = {"isActive": False}
 TypedName = Annotated[
     str,
     QueryParameter(
@@ -82,7 +91,9 @@ class Vocabulary(Controller):
         opt=rules(READ, queries=1, clinic=False, patient_data=False),
     )
     async def look_up_drugs(
-        self, context: NamedDependency[Context], data: Annotated[LookupRequest, Body(title="The names")]
+        self,
+        context: NamedDependency[Context],
+        data: Annotated[LookupRequest, Body(title="The names", examples=[Example(value=_NAMES)])],
     ) -> Response[LookupAnswers]:
         """Answer each name as a single lookup would, in the order of the names."""
         answers = await service.look_up_many(context, data.names)
@@ -135,7 +146,7 @@ class Vocabulary(Controller):
         self,
         request: Request[Any, Any, Any],
         context: NamedDependency[Context],
-        data: Annotated[NewDrug, Body(title="The drug")],
+        data: Annotated[NewDrug, Body(title="The drug", examples=[Example(value=_A_DRUG)])],
     ) -> Response[Drug]:
         """Add a drug with its names and schedules; 409 when another one has its generic name."""
         entry = await editing.add(context, data)
@@ -152,7 +163,7 @@ class Vocabulary(Controller):
         request: Request[Any, Any, Any],
         context: NamedDependency[Context],
         drug_id: FromPath[UUID],
-        data: Annotated[DrugChange, Body(title="The fields to change")],
+        data: Annotated[DrugChange, Body(title="The fields to change", examples=[Example(value=_A_CHANGE)])],
     ) -> Response[Drug]:
         """Change the given fields of the version that `If-Match` names; a list replaces the whole list."""
         expected = expected_versions(request)

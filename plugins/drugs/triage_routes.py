@@ -7,6 +7,7 @@ from uuid import UUID
 
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath
 
 from cito.core.caller import Caller
@@ -19,6 +20,12 @@ from cito.plugins.drugs.triage_requests import NewOverride, NewRequest, Triaged
 
 ASK = "triage:ask"
 OVERRIDE = "triage:override"
+
+
+_A_REQUEST = {
+    "medications": [{"medicationName": "paracetamol 500 mg", "dosage": "1 tablet twice daily for 7 days"}]
+}
+_A_DECISION = {"reason": "Seen in the ward today; the patient tolerates it."}
 
 
 class Prescriptions(Controller):
@@ -38,7 +45,7 @@ class Prescriptions(Controller):
         request: Request[Any, Any, Any],
         context: NamedDependency[Context],
         caller: NamedDependency[Caller],
-        data: Annotated[NewRequest, Body(title="The medicines")],
+        data: Annotated[NewRequest, Body(title="The medicines", examples=[Example(value=_A_REQUEST)])],
     ) -> Response[Triaged]:
         """Answer the route, with every reason and the medicine that it belongs to; the worst reason decides."""
         triaged = await service.ask(context, caller, _clinic(caller), data)
@@ -79,7 +86,7 @@ class Prescriptions(Controller):
         context: NamedDependency[Context],
         caller: NamedDependency[Caller],
         request_id: FromPath[UUID],
-        data: Annotated[NewOverride, Body(title="The decision")],
+        data: Annotated[NewOverride, Body(title="The decision", examples=[Example(value=_A_DECISION)])],
     ) -> Response[Triaged]:
         """Send the request another way; who did so and why is kept with it and in the audit."""
         triaged = await service.override(context, caller, _clinic(caller), request_id, data)

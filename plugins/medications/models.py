@@ -23,7 +23,7 @@ Ndc = Annotated[
     Meta(
         min_length=1,
         max_length=14,
-        examples=["0777-3105-02"],
+        examples=["12345-678-90"],
         description="National Drug Code: 4-4-2, 5-3-2, 5-4-1 or 5-4-2 digits, or 11 digits; answered as 5-4-2",
     ),
 ]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from litestar import Controller, Request, Response, get, patch, post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath, QueryParameter
 
 from cito.core.context import Context
@@ -35,6 +36,7 @@ SearchText = Annotated[
     QueryParameter(
         max_length=200,
         pattern=_NO_CONTROLS,
+        examples=[Example(value="aspirin 81 mg")],
         description="words of name, generic name, strength, form or manufacturer, or an NDC; prefixes will do",
     ),
 ]
@@ -44,6 +46,7 @@ TypedText = Annotated[
         name="query",
         max_length=100,
         pattern=_NO_CONTROLS,
+        examples=[Example(value="asp")],
         description="the first letters of a name, at least 2",
     ),
 ]

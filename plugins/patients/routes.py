@@ -7,6 +7,7 @@ from uuid import UUID
 
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath, FromQuery, QueryParameter
 from litestar.response import Redirect
 from litestar.status_codes import (
@@ -41,6 +42,16 @@ WRITE = "patients:write"
 
 Web = Request[Any, Any, Any]
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+_A_PATIENT = {
+    "lastName": "Rivera",
+    "firstName": "Maria",
+    "mrn": "MRN-20417",
+    "dateOfBirth": "2014-05-09",
+    "sex": "female",
+    "contact": {"phone": "+1 206 555 0134", "email": "maria.rivera@example.org"},
+}
+_A_CHANGE = {"contact": {"phone": "+1 206 555 0178"}}
+_A_MERGE = {"duplicateId": "01900000-0000-7000-8000-00000000abcd"}
 Box = Annotated[
     str | None,
     QueryParameter(
@@ -150,7 +161,7 @@ class Patients(Controller):
         request: Web,
         context: NamedDependency[Context],
         caller: NamedDependency[Caller],
-        data: Annotated[NewPatient, Body()],
+        data: Annotated[NewPatient, Body(examples=[Example(value=_A_PATIENT)])],
     ) -> Response[Patient]:
         """Add a patient; 409 when the record or student number is taken."""
         clinic_id = _clinic(caller)
@@ -173,7 +184,7 @@ class Patients(Controller):
         context: NamedDependency[Context],
         caller: NamedDependency[Caller],
         patient_id: FromPath[UUID],
-        data: Annotated[PatientChanges, Body()],
+        data: Annotated[PatientChanges, Body(examples=[Example(value=_A_CHANGE)])],
     ) -> Response[Patient]:
         """Change what is sent (RFC 7396; a list replaces the list). Needs `If-Match` with the ETag that was read."""
         clinic_id = _clinic(caller)
@@ -211,7 +222,7 @@ class Patients(Controller):
         context: NamedDependency[Context],
         caller: NamedDependency[Caller],
         patient_id: FromPath[UUID],
-        data: Annotated[Merge, Body()],
+        data: Annotated[Merge, Body(examples=[Example(value=_A_MERGE)])],
     ) -> Response[Patient]:
         """Move all of the duplicate here and fill what is empty; its id redirects from now on."""
         clinic_id = _clinic(caller)
