@@ -34,10 +34,8 @@ def doses_of(items: Sequence[Item]) -> list[Dose]:
     """
     bare = any(isinstance(item.fact, Amount) and not item.fact.unit for item in items)
     hourly = any(isinstance(i.fact, Cycle) and (i.fact.period, i.fact.unit) == (1, "h") for i in items)
-    if bare and hourly:
-        raise Unreadable(
-            "a number beside an hourly interval"
-        )  # "8 qh", "4-6 prn hourly": every 8, every 4 to 6?
+    if bare and hourly:  # "8 qh", "4-6 prn hourly": every 8, every 4 to 6?
+        raise Unreadable("a number beside an hourly interval")
     groups: list[list[Amount]] = [[]]
     for at, item in enumerate(items):
         fact = item.fact

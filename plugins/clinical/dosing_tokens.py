@@ -98,6 +98,9 @@ def _normalise(text: str) -> str:
     # Superscripts, circled digits, Roman numeral signs, direction marks: NFKC would make plain digits of them.
     text = "".join(UNKNOWN if unicodedata.category(char) in {"No", "Nl", "Cf"} else char for char in text)
     text = unicodedata.normalize("NFKC", text).casefold()
+    text = "".join(
+        UNKNOWN if char.isdigit() and not char.isascii() else char for char in text
+    )  # other scripts
     text = re.sub(r"(?<=[a-z])\(s\)", "", text)  # tablet(s)
     text = _TORN_INTERVAL.sub(UNKNOWN, text)
     text = re.sub(r"\bw/\s?(?=[a-z])", "with ", text)

@@ -163,10 +163,10 @@ REFUSED = {
     "the order changes over time": (
         "then than increase increases increasing decrease decreasing reduce reducing taper tapering tapered "
         "titrate titrated titration wean weaning initially start starting begin beginning change alternate "
-        "alternating loading followed thereafter afterwards next previous week1"
+        "alternating loading followed thereafter afterwards next previous"
     ),
     "the order depends on something": (
-        "if when unless until till while during awake sliding scale ssi ss inr according depending based per_level "
+        "if when unless until till while during awake sliding scale ssi ss inr according depending based "
         "instead whichever otherwise except but between prior minimum least"
     ),
     "the order forbids or stops something": (

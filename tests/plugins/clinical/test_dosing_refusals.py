@@ -103,6 +103,9 @@ at 8
 12/05/2024
 1,5 tablets bid
 bid 10²
+\u0663 times daily
+\u0967 tablet daily
+every \u0be9 hours
 q²h
 q2°
 \u202eh8q
