@@ -46,6 +46,7 @@ CACHE = "cito.cache.operation.duration"
 CACHE_LOAD = "cito.cache.load.duration"
 SHARED_CACHE = "cito.cache.shared.duration"
 SHARED_COMMANDS = "cito.cache.shared.commands"
+CACHE_EVENTS = "cito.cache.events"
 TRACKED = "cito.operation.duration"
 COMMIT = "cito.db.commit.duration"
 LOCK = "cito.lock.wait_time"
@@ -106,6 +107,13 @@ CATALOG: dict[str, Instrument] = {
         ),
         Instrument(SHARED_CACHE, "histogram", "s", ("error.type",), "A round trip to the shared tier."),
         Instrument(SHARED_COMMANDS, "counter", "{command}", (), "Commands sent to the shared tier."),
+        Instrument(
+            CACHE_EVENTS,
+            "counter",
+            "{event}",
+            ("cito.cache.family", "cito.event"),
+            "What the cache did: loads, joined (readers who shared a load), refreshed, invalidated, refused.",
+        ),
         Instrument(
             TRACKED,
             "histogram",

@@ -41,7 +41,7 @@ class Operation(msgspec.Struct, rename="camel"):
 
 
 class Family(msgspec.Struct, rename="camel"):
-    """One cache family's row: reads by outcome, its hit rate and the rate declared for it."""
+    """One cache family's row: reads by outcome, its hit rate, and how many readers one load served."""
 
     family: str
     reads: int
@@ -49,6 +49,7 @@ class Family(msgspec.Struct, rename="camel"):
     hit_rate: float
     load_p95: float
     loads: int
+    coalescing: float
 
 
 class PoolState(msgspec.Struct):
@@ -190,6 +191,8 @@ class Report:
         rows = []
         for family, counts in sorted(outcomes.items()):
             loaded = loads.get(family, Histogram())
+            events = window.counters.get(c.CACHE_EVENTS, {})
+            loads_made, joined = int(events.get((family, "loads"), 0)), int(events.get((family, "joined"), 0))
             rows.append(
                 Family(
                     family=family,
@@ -197,7 +200,8 @@ class Report:
                     outcomes=counts,
                     hit_rate=round(hit_rate(counts), 4),
                     load_p95=_ms(loaded.quantile(0.95, self._bounds)),
-                    loads=loaded.count,
+                    loads=loads_made,
+                    coalescing=round((loads_made + joined) / loads_made, 2) if loads_made else 1.0,
                 )
             )
         return rows

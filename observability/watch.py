@@ -139,6 +139,7 @@ class Watch:
             self.metrics.set(c.POOL_COUNT, (state,), count)
         self._count_up(c.POOL_REFUSALS, ("shed",), pool.shed)
         self._count_up(c.POOL_REFUSALS, ("timed_out",), pool.timed_out)
+        self._state_cache()
         spans = self.exporters.spans
         if spans is not None:
             for outcome in ("emitted", "exported", "dropped"):
@@ -147,6 +148,26 @@ class Watch:
             name = periodic.destination.name
             self._count_up(c.TELEMETRY, (name, "exported"), periodic.exported)
             self._count_up(c.TELEMETRY, (name, "dropped"), periodic.lost)
+
+    def _state_cache(self) -> None:
+        cache = self.context.cache
+        for family, plan in cache.plans.items():
+            for event in (
+                "loads",
+                "joined",
+                "load_errors",
+                "refreshed",
+                "invalidated",
+                "oversized",
+                "unreadable",
+            ):
+                self._count_up(c.CACHE_EVENTS, (family, event), getattr(plan.counts, event))
+        shared = cache.shared_counts
+        if shared is not None:
+            for event in ("failures", "opened", "refused"):
+                self._count_up(c.CACHE_EVENTS, ("(shared tier)", event), getattr(shared, event))
+        self.metrics.set(c.FIGURES, ("local_cache", "used_bytes"), cache.local.bytes)
+        self.metrics.set(c.FIGURES, ("local_cache", "entries"), len(cache.local))
 
     def _count_up(self, metric: str, labels: tuple[str, ...], total: float) -> None:
         """Count what a running total has grown by."""

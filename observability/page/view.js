@@ -71,6 +71,7 @@ export function showTables(p, curves) {
     ["hit rate", (row) => [share(row.hitRate), row.hitRate < 0.85 ? "warn" : "good"]],
     ["outcomes", (row) => Object.entries(row.outcomes).map(([name, count]) => `${name} ${number(count, 0)}`).join(", ")],
     ["loads", (row) => number(row.loads, 0)],
+    ["readers a load", (row) => number(row.coalescing, 2)],
     ["load p95", (row) => ms(row.loadP95)],
   ], p.cache.families, "no cached reads yet");
   table("jobs", "last and next run by the database's word", [

@@ -242,3 +242,12 @@ async def test_prometheus_scrapes_and_its_rules_fire(
             assert exemplars[0]["exemplars"][0]["labels"]["trace_id"] == "a" * 32
             alerts = await answered(client, "/alerts")
             assert "CitoCacheUnreachable" in {alert["labels"]["alertname"] for alert in alerts}
+
+
+def test_the_documented_metrics_are_those_of_the_catalogue() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    table = text.partition("<!-- metrics")[2].partition("<!-- end -->")[0]
+    rows = [
+        f"| `{i.name}` | {i.kind} | {i.unit} | {', '.join(i.labels)} | {i.help} |" for i in c.CATALOG.values()
+    ]
+    assert [line for line in table.splitlines() if line.startswith("| `")] == rows
