@@ -63,10 +63,10 @@ async def test_no_request_ever_sees_another_clinic(site: Site, count: int) -> No
     chance = random.Random(count)
     callers = {clinic: headers(site, clinic) for clinic in CLINICS}
     crossings: list[str] = []
-    answered = 0
+    answered = shed = 0
 
     async def one(number: int) -> None:
-        nonlocal answered
+        nonlocal answered, shed
         clinic = chance.choice(CLINICS)
         patient = chance.choice([*owner])
         kind = chance.randrange(4)
@@ -79,6 +79,9 @@ async def test_no_request_ever_sees_another_clinic(site: Site, count: int) -> No
         answered += 1
         if any(str(other) in answer.text for other in CLINICS if other != clinic):
             crossings.append(f"{number}: {url}")
+        if answer.status_code == 503:  # a machine under load may shed; it may not cross
+            shed += 1
+            return
         if kind == 0:
             assert answer.status_code == (200 if owner[patient] == clinic else 404)
         else:
@@ -101,6 +104,7 @@ async def test_no_request_ever_sees_another_clinic(site: Site, count: int) -> No
     await asyncio.gather(*(worker(range(start, count, workers)) for start in range(workers)))
     assert crossings == []
     assert answered > count // 2
+    assert shed < count // 10
 
 
 HOSTILE = [
