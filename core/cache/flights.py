@@ -51,7 +51,7 @@ class Flight:
         self.tag_keys = plan.tag_keys(key, clinic_id)
         self.slot: Entry[Any] = Entry(plan, key, clinic_id, self.tag_keys)
         self.waiters: list[asyncio.Future[Entry[Any]]] = []
-        self.context: Context = copy_context()
+        self.context: Context = Context() if force else copy_context()  # what nobody waits for is nobody's
         self.sent = False
         self.force = force
         self.known = known

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
 import msgspec
@@ -61,7 +62,10 @@ class Sampler:
         """Take a local hit as a sample, if there is room."""
         entry.plan.sample_at = now + EVERY_SECONDS
         if len(self._tasks) < _MOST_AT_ONCE:
-            task = asyncio.get_running_loop().create_task(self._check(entry))
+            task = asyncio.get_running_loop().create_task(
+                self._check(entry),
+                context=Context(),  # its queries are not the request's
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

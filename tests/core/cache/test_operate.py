@@ -22,6 +22,7 @@ from cito.core.cache.report import agreements, encode, hit_rate, nines, report_o
 from cito.core.cache.sampler import Sampler
 from cito.core.cache.shared import SharedTier
 from cito.core.cli import app
+from cito.core.telemetry import Record, What, current_record
 
 
 async def test_processes_report_what_they_do(shelf: Shelf) -> None:
@@ -83,8 +84,18 @@ async def test_the_sampler_counts_agreement_and_follows_disagreement_up(
         assert agreements([report_of(one.cache)] * 2)["item"].samples == 4
 
 
-async def test_hits_are_sampled_by_themselves(shelf: Shelf) -> None:
+async def test_hits_are_sampled_by_themselves_and_not_in_the_request_s_record(shelf: Shelf) -> None:
     async with shelf.process(sampled=True) as one:
+        await one.warm()
+        record = Record("http")
+        token = current_record.set(record)
+        one.cache.plans["item"].sample_at = 0.0
+        samples = one.cache.plans["item"].sample_at
+        await one.get()
+        current_record.reset(token)
+        assert one.cache.plans["item"].sample_at > samples
+        await asyncio.gather(*one.cache.sampler._tasks)
+        assert {event.what for event in record.events} == {What.CACHE}
         await one.warm()
 
         async def sampled() -> bool:
