@@ -16,6 +16,7 @@ import pytest
 import redis
 from support import CLINIC, OpenSite, Site
 
+from cito.core.embedded import Urls
 from cito.core.logs import set_up_logs
 from cito.core.settings import ObservabilitySettings
 from cito.observability import plugin
@@ -23,6 +24,7 @@ from cito.observability.exporters.cloudwatch import embedded
 
 from .canaries import Canary, forms, found
 from .otlp_server import collector
+from .stock_twin import twin
 from .webhook_server import receiver
 
 
@@ -171,3 +173,52 @@ async def test_no_marker_is_found_anywhere(
     }
     assert len(logs.getvalue()) > 0
     assert found(canary.markers, places) == []
+
+
+async def test_the_same_search_finds_nine_kinds_of_leak_in_a_stock_twin(
+    empty_database: Urls, home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    canary = Canary()
+    body = canary.body()
+    with psycopg.connect(empty_database.owner, autocommit=True) as owner:
+        owner.execute("create table twin (mrn text primary key, body jsonb)")
+    caplog.set_level(logging.INFO)
+    async with twin(empty_database.admin, empty_database.cache) as stock:
+        for _ in range(2):  # the second one is refused by the database
+            await stock.client.post("/patients", json=body)
+        assert (await stock.client.get(f"/patients/{body['mrn']}")).status_code == 200
+        assert (await stock.client.get("/patients", params={"name": body["lastName"]})).json()
+        spans = stock.spans.get_finished_spans()
+        data = stock.metrics.get_metrics_data()
+    with redis.Redis.from_url(empty_database.cache) as server:
+        keys = list(server.scan_iter("patient:*"))
+        values = [server.get(key) or b"" for key in keys]
+        server.delete(*keys)
+    events = [event for span in spans for event in span.events]
+    attributes = [(key, str(value)) for span in spans for key, value in (span.attributes or {}).items()]
+    printed = capfd.readouterr()
+    logged = printed.out + printed.err + caplog.text
+    places = {
+        "span names": " ".join(span.name for span in spans),
+        "span attributes: path": str(
+            [v for k, v in attributes if k in {"http.target", "url.path", "http.url"}]
+        ),
+        "span attributes: query": str([v for k, v in attributes if "query" in k or k == "http.url"]),
+        "span attributes: statement": str(
+            [v for k, v in attributes if k in {"db.statement", "db.query.text"}]
+        ),
+        "span status": " ".join(str(span.status.description) for span in spans),
+        "exception messages": str([(e.attributes or {}).get("exception.message") for e in events]),
+        "exception stack traces": str([(e.attributes or {}).get("exception.stacktrace") for e in events]),
+        "metric labels": data.to_json() if data else "",
+        "request log": "\n".join(line for line in logged.splitlines() if "HTTP Request" in line),
+        "response log": "\n".join(line for line in logged.splitlines() if "HTTP Response" in line),
+        "error log": "\n".join(
+            line for line in logged.splitlines() if "Key (" in line or "UniqueViolation" in line
+        ),
+        "PostgreSQL's log": (home / "log" / "postgres.log").read_text(errors="replace"),
+    }
+    raw = {name: text.encode() for name, text in places.items()}
+    raw |= {"cache keys": b"\n".join(keys), "cache values": b"\n".join(values)}
+    leaking = {place for place, _ in found(canary.markers, raw)}
+    assert len(leaking) >= 9, leaking
