@@ -47,13 +47,15 @@ class Plugin:
         name: a slug; prefix of migration ids, name of its settings table and of its commands.
         requires: names of plugins that must be enabled, and come first.
         sql: folder with `migrations/`, `queries.sql`, `indexes.sql`, `naive.sql`; None: no tables.
-        settings: struct for its `[plugins.<name>]` table of cito.toml, checked at start; None: no settings.
+        settings: struct for its `[plugin.<name>]` table of cito.toml, checked at start; None: no settings.
+        first_request: path and query that a nurse of the demo data may ask for; `cito serve` shows it; None: none.
     """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     sql: ClassVar[Traversable | None] = None
     settings: ClassVar[type[msgspec.Struct] | None] = None
+    first_request: ClassVar[str | None] = None
 
     # -- declarations ------------------------------------------------------------------------------------
 

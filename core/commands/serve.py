@@ -132,12 +132,14 @@ def _introduce(assembly: Assembly) -> None:
     token = mint(assembly.settings, "nurse", DEMO_CLINIC)
     console.print("A nurse's token, good for an hour (development only):\n", highlight=False)
     console.print(f"export TOKEN={token}\n", soft_wrap=True, highlight=False)
-    console.print("Try:\n", highlight=False)
-    console.print(
-        f"curl -s -H \"Authorization: Bearer $TOKEN\" '{base}/api/medications?search=aspirin%2081%20mg'\n",
-        soft_wrap=True,
-        highlight=False,
-    )
+    asked = [one.plugin.first_request for one in assembly.registry.plugins if one.plugin.first_request]
+    if asked:
+        console.print("Try:\n", highlight=False)
+        console.print(
+            f"curl -s -H \"Authorization: Bearer $TOKEN\" '{base}{asked[0]}'\n",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _base(settings: Settings) -> str:

@@ -20,6 +20,7 @@ class Drugs(Plugin):
     """The vocabulary of medicines: the right one, or an honest question."""
 
     name = "drugs"
+    first_request = "/api/drugs/lookup?name=valium"
     sql = files("cito.sql") / "drugs"
     settings = DrugsSettings
 

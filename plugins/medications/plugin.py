@@ -19,6 +19,7 @@ class Medications(Plugin):
     """The formulary: the medicines that every clinic may order."""
 
     name = "medications"
+    first_request = "/api/medications?search=aspirin%2081%20mg"
     sql = files("cito.sql") / "medications"
 
     @hookimpl
