@@ -4,12 +4,14 @@
 -- The caller's clinic: what its conventions decide about phones and dates.
 -- target: 2 ms
 -- returns: one
+-- example: select id as clinic_id from public.clinic limit 1
 select c.id, c.name, c.time_zone, c.region, c.locale from public.clinic as c where c.id = :clinic_id;
 
 -- name: find_clinic_metadata(clinic_id)
 -- The clinic with its patients by status, and when one last came or changed.
 -- target: 5 ms
 -- returns: one
+-- example: select clinic_id from patient limit 1
 select
     c.id, c.name, c.time_zone, c.region, c.locale,
     coalesce((
@@ -108,6 +110,7 @@ for update;
 -- A new patient; without a record number, the next free one.
 -- target: 10 ms
 -- returns: rows
+-- example: select clinic_id, uuidv7() as id, 'Example 1' as mrn, null as student_number, given_name, middle_name, family_name, date_of_birth, sex, status, grade, phone, phone_e164, phone_extension, email, address from patient limit 1
 insert into public.patient (
     clinic_id, id, mrn, student_number, given_name, middle_name, family_name, date_of_birth, sex, status, grade,
     phone, phone_e164, phone_extension, email, address
@@ -143,6 +146,7 @@ where p.clinic_id = :clinic_id and p.id = :id and p.version = :version
 -- Move everything of the duplicate to the survivor; its id leads there from now on.
 -- target: 100 ms
 -- returns: rows
+-- example: select a.clinic_id, a.id as survivor, b.id as duplicate from patient as a join patient as b on b.clinic_id = a.clinic_id and b.id > a.id where a.merged_into is null and b.merged_into is null limit 1
 select public.merge_patients(:clinic_id, :survivor, :duplicate);
 
 -- name: clear_emergency_contacts(clinic_id, patient_id)
@@ -155,6 +159,7 @@ delete from public.emergency_contact as e where e.clinic_id = :clinic_id and e.p
 -- The people to call, in the order given.
 -- target: 5 ms
 -- returns: rows
+-- example: select clinic_id, id as patient_id, '[]' as contacts from patient limit 1
 insert into public.emergency_contact (
     clinic_id, id, patient_id, position, name, relationship, phone, phone_e164, phone_extension, email
 )
@@ -175,6 +180,7 @@ delete from public.insurance as i where i.clinic_id = :clinic_id and i.patient_i
 -- Who pays, in the order given.
 -- target: 5 ms
 -- returns: rows
+-- example: select clinic_id, id as patient_id, '[]' as policies from patient limit 1
 insert into public.insurance (
     clinic_id, id, patient_id, position, payer, member_number, group_number, valid_from, valid_to
 )

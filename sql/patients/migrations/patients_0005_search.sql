@@ -86,17 +86,27 @@ begin
     for tiers in 5..8 loop
         exit when length(searched) < 3 and tiers > 5;
         exit when cardinality(hits) >= cap and (select count(distinct f.patient_id) from unnest(hits) as f) >= cap;
+        -- Nearest words first, and no further than the cap needs: only the last distance is read whole, for its
+        -- order is by name.
         select array_agg(h) into more from (
-            select (p.patient_id, floor(w.distance), false, 1 - (w.distance - floor(w.distance)), p.sort_key)
+            select (n.patient_id, floor(n.distance), false, 1 - (n.distance - floor(n.distance)), n.sort_key)
                 ::public.patient_hit as h
-            from public.similar_name_words(clinic, searched, tiers, tiers) as w
-            cross join lateral (
-                select r.patient_id, r.sort_key from public.patient_name_word as r
-                where r.clinic_id = clinic and r.word = w.word and (r.status = wanted or wanted = 'any')
-                order by r.joined, r.sort_key, r.patient_id
-                limit cap
-            ) as p
-            order by w.distance, p.sort_key, p.patient_id
+            from (
+                select p.patient_id, w.distance, p.sort_key
+                from (
+                    select x.word, x.distance
+                    from public.similar_name_words(clinic, searched, tiers, tiers) as x order by x.distance
+                ) as w
+                cross join lateral (
+                    select r.patient_id, r.sort_key from public.patient_name_word as r
+                    where r.clinic_id = clinic and r.word = w.word and (r.status = wanted or wanted = 'any')
+                    order by r.joined, r.sort_key, r.patient_id
+                    limit cap
+                ) as p
+                order by w.distance
+                fetch first (cap + cardinality(hits)) rows with ties
+            ) as n
+            order by n.distance, n.sort_key, n.patient_id
             limit cap + cardinality(hits)
         ) as looser;
         hits := hits || more;
