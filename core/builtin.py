@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from importlib.resources import files
 
 import msgspec
 from litestar.types import ControllerRouterHandler
 
+from cito.core.audit.sync import backlog
 from cito.core.context import Context
 from cito.core.database.migrations import read_migrations
 from cito.core.database.query import Query
@@ -52,10 +54,11 @@ class Core(Plugin):
 
     @hookimpl
     def register_health_checks(self) -> Iterable[HealthCheck]:
-        """Return the probes of database and migrations."""
+        """Return the probes of database, migrations, and of the audit's way to the database."""
         return (
             HealthCheck(name="database", check=_database),
             HealthCheck(name="migrations", check=_migrations),
+            HealthCheck(name="audit", check=_audit, critical=False),
         )
 
 
@@ -70,3 +73,7 @@ async def _migrations(context: Context) -> str | None:
     folders += [(one.name, one.plugin.sql) for one in context.registry.plugins if one.plugin.sql is not None]
     pending = [one.id for one in read_migrations(folders) if one.id not in applied]
     return f"{len(pending)} pending; run `cito migrate`" if pending else None
+
+
+async def _audit(context: Context) -> str | None:
+    return await asyncio.to_thread(backlog, context.settings.home / "audit")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cito.core.audit.segment import FIRST, SUFFIX, Segment
 
+BACKLOG_BYTES = 2_000_000  # some seconds of the most that one node can write
+
 
 class Syncer:
     """Syncs the journals of one folder."""
@@ -79,3 +81,14 @@ async def wait_until_shipped(folder: Path, seconds: float) -> bool:
         for segment, _ in targets:
             segment.close()
     return True
+
+
+def backlog(folder: Path) -> str | None:
+    """Return what to say when much of what this node has written is not in PostgreSQL yet; None: all is well."""
+    waiting = 0
+    for _, segment in open_journals(folder):
+        waiting += segment.end_behind(segment.shipped) - segment.shipped
+        segment.close()
+    if waiting < BACKLOG_BYTES:
+        return None
+    return f"{waiting / 1e6:.0f} MB of audit events wait; is the part `audit` running?"

@@ -159,3 +159,10 @@ async def test_a_revoked_token_stops_within_a_second_in_every_process(audited: S
     assert (
         await audited.client.get("/api/admin/audit", headers=audited.headers("auditor"))
     ).status_code == 200
+
+
+async def test_a_visit_without_a_token_is_an_event(audited: Site) -> None:
+    headers = {"Authorization": "Bearer x", "X-Request-Id": "nobody"}
+    assert (await audited.client.get("/api/patients", headers=headers)).status_code == 401
+    [event], _ = await search(audited, resource="api", requestId="nobody")
+    assert (event["actor"], event["action"], event["outcome"]) == ("anonymous", "authenticate", "refused")
