@@ -46,6 +46,7 @@ CACHE = "cito.cache.operation.duration"
 CACHE_LOAD = "cito.cache.load.duration"
 SHARED_CACHE = "cito.cache.shared.duration"
 SHARED_COMMANDS = "cito.cache.shared.commands"
+INVALIDATION_LAG = "cito.cache.invalidation.lag"
 CACHE_EVENTS = "cito.cache.events"
 TRACKED = "cito.operation.duration"
 COMMIT = "cito.db.commit.duration"
@@ -107,6 +108,13 @@ CATALOG: dict[str, Instrument] = {
         ),
         Instrument(SHARED_CACHE, "histogram", "s", ("error.type",), "A round trip to the shared tier."),
         Instrument(SHARED_COMMANDS, "counter", "{command}", (), "Commands sent to the shared tier."),
+        Instrument(
+            INVALIDATION_LAG,
+            "histogram",
+            "s",
+            (),
+            "Age of the latest commit whose invalidations this process is known to have been told.",
+        ),
         Instrument(
             CACHE_EVENTS,
             "counter",

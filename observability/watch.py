@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -166,6 +167,9 @@ class Watch:
         if shared is not None:
             for event in ("failures", "opened", "refused"):
                 self._count_up(c.CACHE_EVENTS, ("(shared tier)", event), getattr(shared, event))
+        if math.isfinite(cache.as_of):
+            lag = self.context.clock.monotonic() - cache.as_of
+            self.metrics.time(c.INVALIDATION_LAG, (), max(0, int(lag * 1e9)))
         self.metrics.set(c.FIGURES, ("local_cache", "used_bytes"), cache.local.bytes)
         self.metrics.set(c.FIGURES, ("local_cache", "entries"), len(cache.local))
 

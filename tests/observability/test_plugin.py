@@ -141,3 +141,11 @@ async def test_without_the_plugin_nothing_of_it_is_there(open_site: OpenSite) ->
         assert site.assembly.registry.request_subscribers == ()
         for path in ("/metrics", "/api/admin/performance", "/admin/performance"):
             assert (await site.client.get(path, headers=site.headers("admin"))).status_code == 404
+
+
+async def test_how_far_invalidations_are_behind_is_measured(site: Site) -> None:
+    async def measured() -> bool:
+        lag = plugin.watch.node.window(60, plugin.watch.wall()).labelled(c.INVALIDATION_LAG).get(())
+        return lag is not None and lag.count > 0 and 0 < lag.least < 1_000_000_000
+
+    await until(measured)
