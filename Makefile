@@ -28,6 +28,7 @@ check: .venv/.installed-dev ## Lint, format, types, import contracts, SQL lint, 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint sql -q
 	$(BIN)/python deploy/check_packages.py
 
 vulnerabilities: .venv/.installed-dev ## Ask pip-audit (where it is installed) about the pinned versions
