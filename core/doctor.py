@@ -20,6 +20,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from cito.core.assembly import Assembly
 from cito.core.database import migrations
+from cito.core.database.invalidation import drift
 from cito.core.database.sql import read_queries
 from cito.core.database.tenancy import tenancy_violations
 from cito.core.embedded import Urls
@@ -96,6 +97,9 @@ async def _owner_checks(assembly: Assembly, connection: Connection, urls: Urls) 
     there = {name for (name,) in await _ask(connection, "indexes_there")}
     absent = sorted({owned.value.name for owned in assembly.registry.indexes} - there)
     yield _listed("declared indexes", absent, "missing", "run `cito indexes apply`")
+    if not pending:  # else a watched table may not be there yet
+        drifted = await drift(urls.owner, [owned.value for owned in assembly.registry.invalidations])
+        yield _listed("invalidation triggers", drifted, "not as declared", "run `cito migrate`")
     broken = [f"{v.name}: {v.broken}" for v in await tenancy_violations(urls.owner)]
     yield _listed("row-level security", broken, "broken rules", "correct the schema in a migration")
 
