@@ -21,6 +21,7 @@ from cito.plugins.drugs.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 2.0  # between two makings: a series of writes may not keep a processor busy
+_LONG_PAUSE_SECONDS = 300.0  # before one is tried again that the local tier did not keep
 _KEY = EverythingKey()
 
 
@@ -60,13 +61,13 @@ async def made(context: Context) -> None:
 
 
 async def _make(cache: Cache, held: _Held) -> None:
-    for _ in range(
-        2
-    ):  # whoever loads gets a copy; the entry that is kept, and ended, is what a later hit gets
+    # Whoever loads gets a copy; the entry that is kept, and ended, is what a later hit gets.
+    entry = await cache.get(EVERYTHING, _KEY, None)
+    if entry.outcome in {"miss", "shared"}:
         entry = await cache.get(EVERYTHING, _KEY, None)
-        if entry.outcome == "local":
-            break
-    else:
+        if entry.outcome == "miss":  # too large to be kept
+            held.next_at += _LONG_PAUSE_SECONDS
+    if entry.outcome != "local":
         return
     if entry.etag != held.etag:
         vocabulary = await asyncio.to_thread(lambda: Vocabulary(entry.value.drugs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -13,7 +14,8 @@ from cito.core.app import opened
 from cito.core.clock import Clock
 from cito.core.context import Context
 from cito.core.telemetry import Record, What, current_record
-from cito.plugins.drugs import editing, service
+from cito.plugins.drugs import editing, memory, service
+from cito.plugins.drugs.cache import EVERYTHING
 from cito.plugins.drugs.memory import at_hand, made
 from cito.plugins.drugs.models import NewDrug, Resolution, Status
 from cito.plugins.drugs.vocabulary import Vocabulary
@@ -82,3 +84,25 @@ async def test_a_write_past_the_application_ends_it_soon(case_site: Site, contex
             return
         await asyncio.sleep(0.01)
     pytest.fail("five seconds later the withdrawn drug still resolves")
+
+
+async def test_a_vocabulary_that_does_not_fit_is_not_loaded_over_and_over(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = context.cache.plans[EVERYTHING.name]
+    await in_memory(context)
+    too_small = dataclasses.replace(plan.family, max_bytes=100)
+    monkeypatch.setattr(plan, "family", too_small)
+    monkeypatch.setattr("cito.plugins.drugs.memory.EVERYTHING", too_small)
+    await context.cache.bump(EVERYTHING.name)
+    held = memory._held[context.cache]
+    for _ in range(100):
+        held.next_at = 0.0
+        assert at_hand(context) is None
+        await made(context)
+        if held.next_at > context.clock.monotonic() + 100:
+            break
+        await asyncio.sleep(0.02)
+    else:
+        pytest.fail("it would be loaded again every two seconds")
+    assert await statuses(context, "panadol") == ["resolved"]
