@@ -37,29 +37,34 @@ from cito.plugins.drugs.reading import Line, read_file
 
 DEMO = files("cito.sql") / "drugs" / "demo_drugs.tsv"
 BATCHES = (1, 3, 20, 100)
-_SYLLABLES = "ba be bi bo da de di do fa fe ga gi ka ke ki la le li lo ma me mi na ne no pa pe ra re ri sa se ta te va vi xa zo"
 
 
 def vocabulary(count: int, rng: random.Random) -> list[Line]:
-    """The demo drugs, filled up with made-up ones: a generic name, two brands and a synonym each."""
+    """The demo drugs, filled up with made-up ones: a generic name, two brands and a synonym each.
+
+    Made-up names are the beginning of one real name and the end of another, so that they are as alike as real ones.
+    """
     with as_file(DEMO) as path:
-        lines = read_file(path)[:count]
-    syllables = _SYLLABLES.split()
+        lines = read_file(path)
+    real = [word for line in lines for word in line.generic_name.split("/") if word.isalpha()]
+    lines = lines[:count]
 
-    def word(length: int) -> str:
-        return "".join(rng.choice(syllables) for _ in range(length))
+    def word() -> str:
+        first, second = rng.sample(real, 2)
+        return first[: len(first) // 2 + rng.randint(0, 2)] + second[len(second) // 2 - rng.randint(0, 1) :]
 
-    taken: set[str] = set()
+    taken = set(real)
     while len(lines) < count:
-        generic = word(5)
-        if generic not in taken:
-            taken.add(generic)
-            given = {
-                "brand_names": (word(4).title(), word(4).title()),
-                "keywords": (f"{generic} hydrochloride",),
-                "ingredients": (generic,),
-            }
-            lines.append(Line(0, generic, given))
+        generic = word()
+        if generic in taken:
+            continue
+        taken.add(generic)
+        given = {
+            "brand_names": (word().title(), word().title()),
+            "keywords": (f"{generic} hydrochloride",),
+            "ingredients": (generic,),
+        }
+        lines.append(Line(0, generic, given))
     return lines
 
 
