@@ -98,6 +98,7 @@ class Watch:
     async def run(self) -> None:
         """Tick until cancelled; what goes wrong here is logged and never reaches a request."""
         due = time.monotonic()
+        failing = False
         while True:
             due += TICK_SECONDS
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -107,8 +108,11 @@ class Watch:
             self.metrics.time(c.LOOP_DELAY, (), max(0, int(late * 1e9)))
             try:
                 self.tick()
-            except Exception:  # the next tick may do better; requests know nothing of it
-                log.exception("telemetry could not be published")
+                failing = False
+            except Exception:  # a full disk, say; the next tick may do better, requests know nothing of it
+                if not failing:
+                    log.exception("telemetry could not be published; trying again twice a second")
+                failing = True
 
     async def __aenter__(self) -> Self:
         """Start ticking and exporting."""

@@ -149,3 +149,23 @@ async def test_how_far_invalidations_are_behind_is_measured(site: Site) -> None:
         return lag is not None and lag.count > 0 and 0 < lag.least < 1_000_000_000
 
     await until(measured)
+
+
+async def test_a_full_disk_stops_nothing_and_is_said_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plugin.watch.node, "publish", full)
+        await asyncio.sleep(1.7)  # three ticks
+        assert (await site.client.get("/health")).status_code == 200
+    said = [record for record in caplog.records if "telemetry could not be published" in record.message]
+    assert len(said) == 1
+    before = await asked(site)
+
+    async def counted() -> bool:
+        return (await asked(site))["totalRequests"] > before["totalRequests"]
+
+    await until(counted)
