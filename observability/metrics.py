@@ -19,6 +19,7 @@ Labels = tuple[str | int, ...]
 
 MAX_SERIES = 1_000  # a metric: declarations need far fewer; what comes above is counted under `other`
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+STREAM = "performance_live"  # the answer that the live page follows
 OUTSIDE = "(unmatched)"  # requests that no route answers
 
 # The outcome of a cached read as the cache says it -> (tier, outcome).
@@ -131,7 +132,13 @@ class Metrics:
             histogram = events[what].get((name, code))
             if histogram is None:
                 histogram = events[what][name, code] = self._event_series(what, name, code)
-            histogram.add(ns, bounds)
+            if ns:
+                histogram.add(ns, bounds)
+            else:  # a local hit: it happened, and no clock was asked for its length
+                histogram.count += 1
+                histogram.least = 0
+                buckets = histogram.buckets
+                buckets[0] = buckets.get(0, 0) + 1
             if what == 6:  # noqa: PLR2004 - What.SHARED_CACHE, spelt out: this line runs for each event
                 self.count(c.SHARED_COMMANDS, (), amount)
 
@@ -168,6 +175,8 @@ class Metrics:
         return done
 
     def _request_series(self, record: Record) -> Histogram:
+        if record.operation == STREAM:
+            return Histogram()  # in no slice: it lasts as long as somebody looks, no target could judge it
         operation = record.operation or OUTSIDE
         route = record.route if record.operation else ""
         return self._series(

@@ -8,10 +8,9 @@ from random import getrandbits
 from cito.core.telemetry import REPEATED, Record, What
 from cito.observability import catalog as c
 from cito.observability.exporters.spool import Spool
-from cito.observability.metrics import Metrics
+from cito.observability.metrics import STREAM, Metrics
 from cito.observability.notes import Note, Step
 
-STREAM = "performance_live"
 _FAILED = 500
 _MOST_STEPS = 60  # of a waterfall that is kept for the live page
 _BUDGET_UNKNOWN = 20  # of queries in a job or in a route that declares none
@@ -46,8 +45,6 @@ class Recorder:
 
     def take(self, record: Record) -> None:
         """Count a record; keep it when it is sampled, slow or failed; look at its queries when it has any."""
-        if record.operation == STREAM:
-            return  # it lasts as long as somebody looks: no duration that a target could judge
         self._metrics.fold(record)
         slow = record.duration_ns > self._slow_ns.get(record.operation, self._default_slow_ns)
         if slow or record.sampled or record.status >= _FAILED or record.error:
@@ -56,6 +53,8 @@ class Recorder:
             self._look_at_queries(record)
 
     def _keep(self, record: Record, *, slow: bool) -> None:
+        if record.operation == STREAM:
+            return
         if not record.trace_id:  # work that no request began
             record.trace_id, record.span_id = f"{getrandbits(128):032x}", f"{getrandbits(64):016x}"
         if self.spans is not None:

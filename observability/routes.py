@@ -22,7 +22,7 @@ from cito.core.jobs.worker import JobState, NoParams, job_states
 from cito.observability.exporters.prometheus import OPENMETRICS, TEXT, expose, exposed_bounds
 from cito.observability.leader import read_board
 from cito.observability.live import LiveView
-from cito.observability.recorder import STREAM
+from cito.observability.metrics import STREAM
 from cito.observability.watch import Watch
 
 REMEMBERED_SECONDS = 21_600  # longer windows are read from the history

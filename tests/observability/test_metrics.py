@@ -98,3 +98,22 @@ def test_the_older_text_format_has_no_exemplars(made: Made) -> None:
     text = expose({0: metrics.total}, BOUNDS, EXPOSED, openmetrics=False)
     assert "trace_id" not in text
     assert "# EOF" not in text
+
+
+def test_the_live_stream_is_no_request_to_judge(made: Made) -> None:
+    metrics = Metrics(BOUNDS)
+    metrics.fold(made("performance_live", ms=60_000))
+    assert metrics.cut(1.0).labelled(c.REQUESTS) == {}
+
+
+def test_an_event_without_a_length_is_counted(made: Made) -> None:
+    metrics = Metrics(BOUNDS)
+    for length in (0, 2, 0):
+        metrics.fold(made("a", events=[(What.CACHE, "medication", 0, length, "local")]))
+    histogram = metrics.cut(1.0).labelled(c.CACHE)["medication", "local", "hit"]
+    assert (histogram.count, histogram.least, histogram.most, sum(histogram.buckets.values())) == (
+        3,
+        0,
+        2_000_000,
+        3,
+    )
