@@ -49,6 +49,7 @@ class Resolver:
         self._loads = Loads(readers, self._loaded, self._failed)
         self.pulse = Pulse()
         self._stores: list[Stored] = []
+        self._unstamped: list[Flight] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._doubted: dict[bytes, float] = {}
         self._unconfirmed: dict[bytes, tuple[float, int]] = {}
@@ -57,10 +58,12 @@ class Resolver:
     def add(self, flight: Flight) -> None:
         """Resolve a flight; its waiters get the answer."""
         self._local.watch(flight.slot)
-        if self.shared is None or not self.shared.available:
-            self._bypass([flight])
-        else:
+        if self.shared is not None and self.shared.available:
             self._batches.add(flight)
+            return
+        self._unstamped.append(flight)
+        if len(self._unstamped) == 1:
+            asyncio.get_running_loop().call_soon(self._start_unstamped)
 
     async def bump(self, tags: Sequence[bytes]) -> None:
         """Give tags new stamps, for a commit of this process.
@@ -190,7 +193,16 @@ class Resolver:
                 del doubted[tag]
         return False
 
+    def _start_unstamped(self) -> None:
+        """Bypass with the others of this tick."""
+        flights, self._unstamped = self._unstamped, []
+        self._bypass(flights)
+
     def _bypass(self, flights: Sequence[Flight]) -> None:
+        """Load without stamps. Who comes later may not join these flights: only the load after the present one."""
+        for flight in flights:
+            flight.sent = True
+            self._leave(flight)
         self._loads.start_unstamped(flights, self._monotonic())
 
     def _loaded(self, load: Load, value: Any) -> None:
@@ -256,12 +268,17 @@ class Resolver:
 
     def _done(self, flight: Flight) -> None:
         """Forget a flight; a slot that was not kept is no longer watched."""
+        self._leave(flight)
+        if flight.slot.queue is None:
+            self._local.unwatch(flight.slot)
+
+    @staticmethod
+    def _leave(flight: Flight) -> None:
+        """Let nobody join a flight any more."""
         plan, slot = flight.plan, flight.slot
         place = plan.place(slot.key, slot.clinic_id)
         if plan.flights.get(place) is flight:
             del plan.flights[place]
-        if slot.queue is None:
-            self._local.unwatch(slot)
 
     def _store(self, stored: Stored) -> None:
         """Store with the others of this tick."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from redis.asyncio import Redis
-from shelf import Process, Shelf, until
+from shelf import Gate, Process, Shelf, until
 from valkey import Valkey
 
 from cito.core.cache.shared import SharedTier
@@ -149,3 +149,19 @@ async def test_caching_switched_off_is_coalesced_reads(shelf: Shelf) -> None:
         assert one.loader.loads == 1
         await one.rename("off")
         assert await one.name() == "off"
+
+
+async def test_a_read_of_a_bypassed_cache_never_gets_a_load_begun_before_it(shelf: Shelf) -> None:
+    """Also when the write came through another process, of which this one hears nothing."""
+    async with shelf.process(wait=False, cache=CacheSettings(enabled=False)) as one:
+        gate = one.loader.after = Gate()
+        before = asyncio.create_task(one.name())
+        await gate.reached.wait()
+        shelf.psql("update items set name = 'unheard of'")
+        after = asyncio.create_task(one.name())
+        await asyncio.sleep(0.02)
+        assert one.loader.loads == 1  # it waits for the present load, and then for its own
+        gate.go.set()
+        assert await before == "one"
+        assert await after == "unheard of"
+        assert one.loader.loads == 2
