@@ -5,3 +5,7 @@ drop function public.name_distance_by_errors(text, text, integer);
 drop function public.name_errors(text, text [], text);
 drop function public.name_near_swapped(text [], text);
 drop function public.name_sound(text);
+drop function public.name_swaps(text);
+drop function public.name_deletions(text, integer, bigint);
+drop function public.name_words(text, text, text);
+drop function public.name_fold(text);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import CLINIC, OTHER_CLINIC, Site
 
+from cito.core.database.migrations import migrate, roll_back
+from cito.core.embedded import Urls
 from cito.plugins.patients.clinics import DEMO_CLINICS
 from cito.plugins.patients.people import people
 
+SQL = files("cito.sql")
 ADD = """
     insert into patient (clinic_id, id, mrn, given_name, middle_name, family_name, date_of_birth)
     values (%s, %s, %s, %s, %s, %s, '1990-01-01')
@@ -222,3 +226,12 @@ def test_empty_tables_after_truncate(superuser: psycopg.Connection) -> None:
     superuser.execute("truncate patient cascade")
     left = "select (select count(*) from patient_name) + (select count(*) from patient_name_word)"
     assert superuser.execute(left).fetchone() == (0,)
+
+
+async def test_the_migrations_can_be_undone_and_done_again(empty_database: Urls) -> None:
+    sources = [("core", SQL / "core"), ("patients", SQL / "patients")]
+    done = await migrate(empty_database.owner, sources)
+    await roll_back(empty_database.owner, sources, "patients", drop_data=True)
+    assert await migrate(empty_database.owner, sources) == [
+        id_ for id_ in done if id_.startswith("patients_")
+    ]

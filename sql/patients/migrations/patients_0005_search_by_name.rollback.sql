@@ -1,6 +1,3 @@
-drop function public.find_patients(uuid, text [], public.patient_criteria, integer, text, integer);
-drop function public.rank_patients_by_name(uuid, uuid [], text [], text, integer);
-drop function public.find_patients_by_facts(uuid, public.patient_criteria, integer);
 drop function public.find_patients_by_name(uuid, text [], text, integer);
 drop function public.find_patients_by_words(uuid, text [], text, integer);
 drop function public.rank_names(public.name_candidate [], text [], integer [], text [], real [], integer);
@@ -8,7 +5,5 @@ drop function public.find_patients_by_word(uuid, text, text, integer);
 drop function public.find_patients_by_equal_word(uuid, text, text, integer);
 drop function public.similar_name_words(uuid, text, integer, integer);
 drop function public.after_prefix(text);
-drop type public.patient_fact;
-drop type public.patient_criteria;
 drop type public.name_candidate;
 drop type public.patient_hit;
