@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
-from support import OpenSite, Site, alive, cloned, relayed
+from support import Budgets, OpenSite, Site, alive, cloned, relayed
 
 from cito.core.app import create_app
 from cito.core.assembly import Assembly, assemble
@@ -93,6 +94,9 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
         names = installed() if plugins is None else plugins
         assembly = assemble(Settings(**{"home": home, "plugins": tuple(names), **settings}))
         template = await asyncio.to_thread(templates, assembly)
+        budgets = Budgets(assembly.registry)
+        subscribers = (*assembly.registry.request_subscribers, budgets)
+        assembly = replace(assembly, registry=replace(assembly.registry, request_subscribers=subscribers))
         with cloned(urls, template) as own:
             app = create_app(assembly, own, clock)
             transport = httpx.ASGITransport(app)
@@ -102,6 +106,7 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
                 httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client,
             ):
                 yield Site(assembly, own, app, client)
+        assert budgets.over == set()
 
     return opened
 

@@ -15,10 +15,14 @@ import psycopg
 from psycopg import sql
 
 from cito.core.assembly import Assembly
+from cito.core.declarations import RULES_KEY
 from cito.core.embedded import Urls
 from cito.core.http.tokens import mint
+from cito.core.refusals import route_operations
+from cito.core.registry import Registry
 from cito.core.relaying import run_relay
 from cito.core.tasks import end
+from cito.core.telemetry import Record
 
 CLINIC = UUID("01900000-0000-7000-8000-000000000001")
 OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
@@ -40,6 +44,23 @@ class Site:
 
 
 OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+class Budgets:
+    """Notes each answer that took more queries than its route declares: every test with a site asserts it."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._allowed = {
+            handler.operation_id: handler.opt[RULES_KEY].queries
+            for _, _, _, handler in route_operations(registry)
+            if RULES_KEY in handler.opt
+        }
+        self.over: set[str] = set()
+
+    def __call__(self, record: Record) -> None:
+        allowed = self._allowed.get(record.operation)
+        if allowed is not None and sum(record.runs.values()) > allowed:
+            self.over.add(f"{record.operation} may run {allowed} queries, and ran {record.runs}")
 
 
 @contextmanager
