@@ -105,8 +105,7 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
                 alive(app),
                 httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client,
             ):
-                yield Site(assembly, own, app, client)
-        assert budgets.over == set()
+                yield Site(assembly, own, app, client, budgets)
 
     return opened
 

@@ -28,26 +28,8 @@ CLINIC = UUID("01900000-0000-7000-8000-000000000001")
 OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
 
 
-@dataclass(frozen=True)
-class Site:
-    """One assembled Cito in this process: its database is its own, its clients speak HTTP to it."""
-
-    assembly: Assembly
-    urls: Urls
-    app: Any
-    client: httpx.AsyncClient
-
-    def headers(self, role: str = "nurse", clinic: UUID | None = CLINIC, **more: str) -> dict[str, str]:
-        """Headers of a caller; roles without a clinic get none."""
-        where = None if role in ("admin", "auditor") else clinic
-        return {"Authorization": f"Bearer {mint(self.assembly.settings, role, where)}", **more}
-
-
-OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
-
-
 class Budgets:
-    """Notes each answer that took more queries than its route declares: every test with a site asserts it."""
+    """Notes each answer that took more queries than its route declares: `site.budgets.over`."""
 
     def __init__(self, registry: Registry) -> None:
         self._allowed = {
@@ -61,6 +43,25 @@ class Budgets:
         allowed = self._allowed.get(record.operation)
         if allowed is not None and sum(record.runs.values()) > allowed:
             self.over.add(f"{record.operation} may run {allowed} queries, and ran {record.runs}")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One assembled Cito in this process: its database is its own, its clients speak HTTP to it."""
+
+    assembly: Assembly
+    urls: Urls
+    app: Any
+    client: httpx.AsyncClient
+    budgets: Budgets
+
+    def headers(self, role: str = "nurse", clinic: UUID | None = CLINIC, **more: str) -> dict[str, str]:
+        """Headers of a caller; roles without a clinic get none."""
+        where = None if role in ("admin", "auditor") else clinic
+        return {"Authorization": f"Bearer {mint(self.assembly.settings, role, where)}", **more}
+
+
+OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @contextmanager
