@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -101,3 +102,24 @@ def test_a_name_with_something_unknown_beside_it_does_not_resolve(vocabulary: Vo
 @pytest.mark.parametrize("typed", ["", " \t ", "a" * 201, "para\x00cetamol", "\ud800"])
 def test_what_cannot_be_a_name_is_invalid(vocabulary: Vocabulary, typed: str) -> None:
     assert vocabulary.lookup(typed).status == Status.INVALID
+
+
+def test_one_name_of_several_drugs() -> None:
+    """Several active ones are a question; a withdrawn one beside an active one is none."""
+    drugs = [
+        Drug(UUID(int=number), generic, brand_names=("Same",), ingredients=(generic,), is_active=active)
+        for number, (generic, active) in enumerate((("first", True), ("second", True), ("third", False)))
+    ]
+    answer = Vocabulary(drugs).lookup("same 5 mg")
+    assert (answer.status, answer.drug, answer.matched_on) == (Status.AMBIGUOUS, None, "brand")
+    assert [suggestion.drug for suggestion in answer.suggestions] == drugs[:2]
+    assert Vocabulary(drugs[1:]).lookup("same").drug == drugs[1]
+    assert Vocabulary(drugs[2:]).lookup("same").status == Status.INACTIVE
+
+
+@pytest.mark.parametrize("typed", ["xyzzy", "drug", "lamblet", "in", "sertralon"])
+def test_what_is_only_a_little_alike_is_no_suggestion(typed: str) -> None:
+    """Xyzal shares its beginning with xyzzy; two of five letters differ."""
+    names = ("Xyzal", "drogue", "Lamisil", "insulin", "sumatriptan")
+    drugs = [Drug(UUID(int=number), name, ingredients=(name,)) for number, name in enumerate(names)]
+    assert Vocabulary(drugs).lookup(typed).status == Status.NOT_FOUND
