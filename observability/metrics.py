@@ -156,6 +156,10 @@ class Metrics:
         """State the present value of a gauge."""
         self.current.gauges.setdefault(metric, {})[labels] = value
 
+    def has_room(self, kind: str, at_most: int) -> bool:
+        """Return whether a note of this kind would still be kept, before it is built."""
+        return self._noted.get(kind, 0) < at_most
+
     def note(self, note: Note, *, at_most: int) -> None:
         """Keep something to be read by itself, `at_most` so many of its kind a slice."""
         kept = self._noted.get(note.kind, 0)

@@ -61,6 +61,8 @@ class Recorder:
             self.spans.offer(record)
         failed = record.status >= _FAILED or bool(record.error)
         kind = "failed_request" if failed else "slow_request" if slow else "trace"
+        if not self._metrics.has_room(kind, _SHOWN_EACH):
+            return
         self._metrics.note(
             Note(
                 kind=kind,
