@@ -71,6 +71,8 @@ class Facts:
     async def close(self) -> None:
         """Let the connection go."""
         if self._cache:
+            # One that was interrupted in the middle of a question is still counted as in use.
+            await self._cache.connection_pool.disconnect(inuse_connections=True)
             await self._cache.aclose()
 
     async def _ask_cache(self) -> None:

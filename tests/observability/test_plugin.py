@@ -138,7 +138,9 @@ async def test_history_is_written_once_read_back_and_purged(open_site: OpenSite)
 async def test_without_the_plugin_nothing_of_it_is_there(open_site: OpenSite) -> None:
     settings = ObservabilitySettings(enabled=False)
     async with open_site(plugins=(), observability=settings) as site:
-        assert site.assembly.registry.request_subscribers == ()
+        names = [enabled.name for enabled in site.assembly.registry.plugins]
+        assert "observability" not in names
+        assert plugin.request_finished not in site.assembly.registry.request_subscribers
         for path in ("/metrics", "/api/admin/performance", "/admin/performance"):
             assert (await site.client.get(path, headers=site.headers("admin"))).status_code == 404
 
