@@ -161,6 +161,22 @@ async def patient(ways: tuple[Way, Way]) -> dict[str, Any]:
     return made.json()
 
 
+async def both_local(
+    fast: Way, long: Way, path: str, headers: dict[str, str]
+) -> tuple[httpx.Response, httpx.Response]:
+    """Ask both ways, until both find it in their local cache: on a busy machine the relay may pause."""
+    for _ in range(100):
+        await warm(fast, path, **headers)
+        for way in (fast, long):
+            way.records.clear()
+            way.events.clear()
+        count = fast.fast
+        one, other = await fast.get(path, **headers), await long.get(path, **headers)
+        if fast.fast == count + 1 and long.records[0].cache == "local":
+            return one, other
+    raise AssertionError(f"{path}: never local both ways")
+
+
 async def test_the_same_answer_event_and_record_both_ways(
     ways: tuple[Way, Way], patient: dict[str, Any]
 ) -> None:
@@ -171,13 +187,7 @@ async def test_the_same_answer_event_and_record_both_ways(
         for _ in range(3):
             await long.get(path, **headers)
         for more in ({}, {"If-None-Match": etag}, {"Accept-Encoding": "gzip"}, {"X-Request-Id": "abc-1"}):
-            await warm(fast, path, **headers, **more)
-            for way in (fast, long):
-                way.records.clear()
-                way.events.clear()
-            count = fast.fast
-            one, other = await fast.get(path, **headers, **more), await long.get(path, **headers, **more)
-            assert fast.fast == count + 1
+            one, other = await both_local(fast, long, path, {**headers, **more})
             assert told(one) == told(other)
             assert [*map(noted, fast.records)] == [*map(noted, long.records)]
             assert [*map(written, fast.events)] == [*map(written, long.events)]
