@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from cito.core.clock import Clock
 from cito.core.embedded import Urls, running
 from cito.core.preparation import prepare
 from cito.core.registry import installed
-from cito.core.settings import Settings
+from cito.core.settings import CacheSettings, Settings
 
 # A busy machine is no failure: examples have no deadline, and slow ones are not unhealthy.
 hypothesis.settings.register_profile(
@@ -92,7 +93,10 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
         *, plugins: tuple[str, ...] | None = None, clock: Clock | None = None, **settings: Any
     ) -> AsyncIterator[Site]:
         names = installed() if plugins is None else plugins
-        assembly = assemble(Settings(**{"home": home, "plugins": tuple(names), **settings}))
+        # Journals, figures and keys of its own: what one site tells of itself is not another's.
+        own_home = home / f"site-{os.urandom(4).hex()}"
+        chosen = {"home": own_home, "plugins": tuple(names), "cache": CacheSettings(url=urls.cache)}
+        assembly = assemble(Settings(**{**chosen, **settings}))
         template = await asyncio.to_thread(templates, assembly)
         budgets = Budgets(assembly.registry)
         subscribers = (*assembly.registry.request_subscribers, budgets)
