@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from litestar.handlers.base import BaseRouteHandler
 
 _SHOWN_BYTES = 64  # a longer name is the client's text, not a name
-# name -> may be repeated, by handler; filled at a handler's first request with a query.
-_known: dict[int, dict[bytes, bool]] = {}
+# name -> may be repeated, by handler; filled at a handler's first request with a query. The handler is kept beside:
+# its number would else be another's one day.
+_known: dict[int, tuple[BaseRouteHandler, dict[bytes, bool]]] = {}
 
 
 def public_name(scope: Scope, python_name: str) -> str:
@@ -36,9 +37,10 @@ def refuse_unknown_parameters(scope: Scope, handler: BaseRouteHandler) -> None:
     query: bytes = scope["query_string"]
     if not query:
         return
-    known = _known.get(id(handler))
-    if known is None:
-        known = _known[id(handler)] = _parameters_of(scope["litestar_app"], handler)
+    found = _known.get(id(handler))
+    if found is None:
+        found = _known[id(handler)] = (handler, _parameters_of(scope["litestar_app"], handler))
+    known = found[1]
     seen: set[bytes] = set()
     broken: list[FieldError] = []
     for pair in query.split(b"&"):

@@ -91,6 +91,6 @@ def test_the_level_changes_while_running(stream: io.StringIO) -> None:
 
 
 def test_others_are_heard_from_warning_up(stream: io.StringIO) -> None:
-    logging.getLogger("litestar").info("noise")
-    logging.getLogger("litestar").warning("needed")
+    logging.getLogger("somebody.else").info("noise")
+    logging.getLogger("somebody.else").warning("needed")
     assert [line["message"] for line in lines(stream)] == ["needed"]
