@@ -179,6 +179,7 @@ async def test_the_commands(open_site: OpenSite, monkeypatch: pytest.MonkeyPatch
             ("CITO_HOME", str(home)),
             ("CITO_PLUGINS", "medications"),
             ("CITO_DATABASE__URL", site.urls.app),
+            ("CITO_CACHE__URL", site.urls.cache),
             ("CITO_DATABASE__OWNER_URL", site.urls.owner),
         ):
             monkeypatch.setenv(name, value)
