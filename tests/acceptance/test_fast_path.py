@@ -24,6 +24,7 @@ from cito.core.telemetry import Record
 
 TIMES = {"server-timing", "x-request-id", "traceparent", "age"}
 MEDICINES = "/api/medications?search=aspirin&limit=5"
+SAMPLED = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
 
 
 @dataclass
@@ -61,7 +62,10 @@ def opened(site: Site, *, fast: bool) -> Any:
         async def __aenter__(self) -> Way:
             settings = site.assembly.settings
             settings = msgspec.structs.replace(
-                settings, http=msgspec.structs.replace(settings.http, fast_path=fast)
+                settings,
+                http=msgspec.structs.replace(settings.http, fast_path=fast),
+                # By chance, one of two requests might be sampled and the other not; a parent's flag still decides.
+                observability=msgspec.structs.replace(settings.observability, sample_ratio=0.0),
             )
             records: list[Record] = []
             registry = dataclasses.replace(
@@ -186,8 +190,15 @@ async def test_the_same_answer_event_and_record_both_ways(
         etag = (await warm(fast, path, **headers)).headers["etag"]
         for _ in range(3):
             await long.get(path, **headers)
-        for more in ({}, {"If-None-Match": etag}, {"Accept-Encoding": "gzip"}, {"X-Request-Id": "abc-1"}):
+        for more in (
+            {},
+            {"If-None-Match": etag},
+            {"Accept-Encoding": "gzip"},
+            {"X-Request-Id": "abc-1"},
+            SAMPLED,
+        ):
             one, other = await both_local(fast, long, path, {**headers, **more})
+            assert fast.records[0].sampled == (more == SAMPLED)
             assert told(one) == told(other)
             assert [*map(noted, fast.records)] == [*map(noted, long.records)]
             assert [*map(written, fast.events)] == [*map(written, long.events)]
