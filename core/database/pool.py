@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -20,6 +21,7 @@ from cito.core.database.rows import MakeRow
 from cito.core.database.sql import NamedQuery, read_queries
 from cito.core.database.transaction import Transaction
 
+_log = logging.getLogger(__name__)
 Committed = Callable[[Sequence[str]], Awaitable[None]]
 
 _LEAST_TIMEOUT_MS = 500.0
@@ -61,7 +63,8 @@ class Database:
     Attributes:
         committed: called after each commit that made something stale, before `transaction` returns, with the
             tags that the transaction's own triggers wrote to the outbox; the cache bumps them, so that a
-            writer's next read is fresh.
+            writer's next read is fresh. What it raises is logged: the write has happened, and the relay
+            bumps the same tags from the outbox.
     """
 
     def __init__(
@@ -141,7 +144,10 @@ class Database:
             raise
         tags = await opened.commit()
         if tags and self.committed is not None:
-            await self.committed(tags)
+            try:
+                await self.committed(tags)
+            except Exception:  # noqa: BLE001 - whatever it is, the write has happened
+                _log.exception("the cache was not told of a commit; the relay will tell it")
 
     def figures(self) -> PoolFigures:
         """Return what the pool does now and has done."""

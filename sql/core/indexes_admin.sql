@@ -4,7 +4,7 @@
 -- One builder at a time. Tried, not awaited: a session that waits for a lock holds a snapshot, and a concurrent
 -- build waits for snapshots.
 -- returns: one
-select pg_try_advisory_lock(7240572)
+select pg_try_advisory_lock(7240574)
 
 -- name: existing_indexes()
 -- All indexes of our schemas: whether they are valid, back a constraint, and what they were built from.

@@ -91,6 +91,16 @@ async def test_a_transaction_tells_only_its_own_tags(wards, database):
     assert told == [{f"ward:{second}"}, {f"ward:{first}"}]
 
 
+async def test_a_commit_stands_whatever_the_cache_says_to_it(wards, database, caplog):
+    async def committed(tags):
+        raise RuntimeError
+
+    database.committed = committed
+    ward = await wards.new(database, A, "East")
+    assert await wards.find.one(database.reader(A), wards.WardKey(A, ward))
+    assert "the relay will tell it" in caplog.text
+
+
 async def test_an_unused_transaction_costs_nothing(database):
     acquired = database.figures().acquired
     async with database.transaction(A):

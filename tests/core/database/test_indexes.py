@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import psycopg
 import pytest
 
 from cito.core.database.indexes import IndexBuildError, apply_indexes
+from cito.core.database.sql import read_queries
 from cito.core.declarations import Index
 
 FLOOR = Index(name="wards_floor", table="wards", serves=("find_ward",), because="wards are listed by floor")
@@ -30,6 +33,17 @@ async def test_missing_is_built_and_present_is_kept(wards):
     assert (done(first), done(second)) == ({"wards_floor": "built"}, {"wards_floor": "kept"})
     assert "by_hand" in second.undeclared
     assert wards.admin("select count(*) from pg_indexes where indexname = 'by_hand'") == [(1,)]
+
+
+async def test_an_index_is_built_while_a_relay_leads_and_others_migrate(wards):
+    """Each waits for its own kind only: their advisory locks are different numbers."""
+    wards.admin(FILL, 10)
+    folder = files("cito.sql") / "core"
+    blocks = [*read_queries(folder / "relay.sql").values(), *read_queries(folder / "migrations.sql").values()]
+    locks = [block.text.encode() for block in blocks if "advisory_lock" in block.text]
+    with psycopg.connect(wards.urls.owner) as other:
+        assert [other.execute(lock).fetchone() for lock in locks] == [(True,), (True,)]
+        assert done(await apply_indexes(wards.urls.owner, [FLOOR], DDL)) == {"wards_floor": "built"}
 
 
 async def test_a_failed_unique_build_is_repaired_once_its_cause_is_gone(wards):
