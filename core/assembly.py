@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -32,9 +31,7 @@ class Assembly:
     @property
     def migration_sources(self) -> list[tuple[str, Traversable]]:
         """The SQL folders in the order in which they are migrated: the core's, then each plugin's."""
-        folders: list[tuple[str, Traversable]] = [("core", files("cito.sql") / "core")]
-        folders += [(one.name, one.plugin.sql) for one in self.registry.plugins if one.plugin.sql is not None]
-        return folders
+        return [(one.name, one.plugin.sql) for one in self.registry.plugins if one.plugin.sql is not None]
 
     @property
     def processes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 from litestar.types import ControllerRouterHandler
@@ -12,11 +13,12 @@ from litestar.types import ControllerRouterHandler
 from cito.core.audit.sync import backlog
 from cito.core.context import Context
 from cito.core.database.migrations import read_migrations
-from cito.core.database.query import Query
-from cito.core.declarations import Grant, HealthCheck
+from cito.core.database.query import Query, Statement
+from cito.core.declarations import Grant, HealthCheck, Index
 from cito.core.hookspecs import Plugin, hookimpl
-from cito.core.http.audit_search import search_audit_events
-from cito.core.http.revocation import revoke
+from cito.core.http.audit_search import AUDIT_INDEXES, count_audit, search_audit, search_audit_events
+from cito.core.http.revocation import revoke, revoke_token, revoked_tokens
+from cito.core.jobs.worker import claim_job, finish_job, job_states
 
 
 class NoParams(msgspec.Struct, frozen=True):
@@ -33,9 +35,10 @@ applied_migration_ids = Query("applied_migration_ids", NoParams, MigrationId)
 
 
 class Core(Plugin):
-    """Administration scopes and the probes of what every process needs."""
+    """Administration scopes, the core's own queries and indexes, the probes of what every process needs."""
 
     name = "core"
+    sql = files("cito.sql") / "core"
 
     @hookimpl
     def register_grants(self) -> Iterable[Grant]:
@@ -51,6 +54,25 @@ class Core(Plugin):
     def register_routes(self) -> Iterable[ControllerRouterHandler]:
         """Return the search of the audit, and the revocation of tokens."""
         return (search_audit_events, revoke)
+
+    @hookimpl
+    def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
+        """Return the bindings of migrations, jobs, audit and revocation."""
+        return (
+            applied_migration_ids,
+            claim_job,
+            finish_job,
+            job_states,
+            search_audit,
+            count_audit,
+            revoked_tokens,
+            revoke_token,
+        )
+
+    @hookimpl
+    def register_indexes(self) -> Iterable[Index]:
+        """Return the indexes of the audit."""
+        return AUDIT_INDEXES
 
     @hookimpl
     def register_health_checks(self) -> Iterable[HealthCheck]:
@@ -69,8 +91,7 @@ async def _database(context: Context) -> str | None:
 
 async def _migrations(context: Context) -> str | None:
     applied = {row.id for row in await applied_migration_ids.all(context.database.reader(None), NoParams())}
-    folders = [("core", files("cito.sql") / "core")]
-    folders += [(one.name, one.plugin.sql) for one in context.registry.plugins if one.plugin.sql is not None]
+    folders = [(one.name, one.plugin.sql) for one in context.registry.plugins if one.plugin.sql is not None]
     pending = [one.id for one in read_migrations(folders) if one.id not in applied]
     return f"{len(pending)} pending; run `cito migrate`" if pending else None
 

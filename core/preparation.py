@@ -75,7 +75,7 @@ async def seed(assembly: Assembly, urls: Urls, plugin: str | None, count: int | 
 
 
 async def catalogue(owner_url: str) -> dict[str, frozenset[str]]:
-    """Return the columns of each table of the schema `public`."""
+    """Return the columns of each table; the core's own are named `cito.<table>`."""
     async with await psycopg.AsyncConnection.connect(owner_url) as connection:
         rows = await (await connection.execute(_QUERIES["table_columns"].text)).fetchall()
     return {table: frozenset(columns) for table, columns in rows}

@@ -36,7 +36,7 @@ def refuse_catalogue(registry: Registry, columns: Mapping[str, frozenset[str]]) 
 
     Args:
         registry: what the plugins declared.
-        columns: for each table of the schema `public`, its columns.
+        columns: for each table its columns; the core's own tables are named `cito.<table>`.
 
     Raises:
         RefusedError: a table or column that does not exist.

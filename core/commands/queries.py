@@ -14,7 +14,7 @@ from cito.core.assembly import assemble_cito, servers
 from cito.core.commands import output
 from cito.core.commands.output import config_path, console, fail, show
 from cito.core.database.errors import DatabaseProblem
-from cito.core.database.examples import Example, example, tables
+from cito.core.database.examples import Example, examples, tables
 from cito.core.database.owner import owner_connection
 from cito.core.database.plans import PLANS, Plan, explain, rehearsal
 from cito.core.database.reports import StatisticsUnavailableError, query_report
@@ -82,11 +82,12 @@ async def _explain(
             return await explain(app_connection, query, None)
         if given is None:
             async with owner_connection(urls.owner) as owner:
-                values = await example(owner, query, await tables(owner))
-            if values is None:
+                found = await examples(owner, query, await tables(owner))
+            if not found:
                 raise LookupError(
                     "neither an example nor the data give its values; use --params or --generic"
                 )
+            values = found[0]
         else:
             missing = [name for name in query.parameters if name not in given]
             if missing:

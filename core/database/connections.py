@@ -21,7 +21,7 @@ from cito.core.telemetry import What, current_record
 
 WAIT_BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
 _WAITING_PER_CONNECTION = 16  # longer queues could not be served within the acquire deadline
-_CORE = read_queries(files("cito.sql") / "core" / "queries.sql")
+_CORE = read_queries(files("cito.sql") / "core" / "session.sql")
 _ROLLBACK = Command("rollback_transaction", _CORE["rollback_transaction"].text, (), None)
 _WHO = Command("own_backend", _CORE["own_backend"].text, (), lambda values: values[0])
 

@@ -95,6 +95,7 @@ class _Existing(msgspec.Struct, frozen=True):
     valid: bool
     of_constraint: bool
     comment: str
+    partitioned: bool
 
 
 class _Builder:
@@ -131,19 +132,43 @@ class _Builder:
         )
         text = f"create {statement['unique'] or ''}index {{}} on {statement['table']}{statement['rest']}"
         try:
-            if await holds_pages(self._connection, statement["table"]):
+            if not await holds_pages(self._connection, statement["table"]):
+                await self._at_once(
+                    text.format(name).encode(), comment
+                )  # nobody waits for what takes no time
+            elif partitions := await _all(self._connection, "partitions", statement["table"]):
+                await self._build_on_partitions(name, statement, partitions)
+                await self._connection.execute(comment)
+            else:
                 await self._build_concurrently(name, text.format(f"concurrently {name}"))
                 await self._connection.execute(comment)
-            else:  # nobody waits for a build that takes no time
-                async with self._connection.transaction():
-                    await self._connection.execute(_LOCK_TIMEOUT)
-                    await self._connection.execute(text.format(name).encode())
-                    await self._connection.execute(comment)
         except psycopg.Error as error:
             said = error.diag.message_primary or type(error).__name__
             raise IndexBuildError(
                 f"index {name}: {said}; the next apply repairs what is left of it"
             ) from None
+
+    async def _at_once(self, *statements: bytes | sql.Composed) -> None:
+        async with self._connection.transaction():
+            for statement in (_LOCK_TIMEOUT, *statements):
+                await self._connection.execute(statement)
+
+    async def _build_on_partitions(
+        self, name: str, statement: re.Match[str], partitions: Iterable[Sequence[str]]
+    ) -> None:
+        """A partitioned table's index cannot be built concurrently; its partitions' can, and then make it up."""
+        unique, table, rest = statement["unique"] or "", statement["table"], statement["rest"]
+        await self._at_once(f"create {unique}index {name} on only {table}{rest}".encode())
+        for schema, partition in partitions:
+            part = f"{partition[:46]}_{_mark(statement).removeprefix('cito:')}"
+            await self._connection.execute(
+                sql.SQL("drop index concurrently if exists {}").format(sql.Identifier(schema, part))
+            )
+            await self._build_concurrently(
+                name, f"create {unique}index concurrently {part} on {schema}.{partition}{rest}"
+            )
+            attach = sql.SQL("alter index {} attach partition {}")
+            await self._at_once(attach.format(_qualified(name, statement), sql.Identifier(schema, part)))
 
     async def _build_concurrently(self, name: str, text: str) -> None:
         watcher = asyncio.create_task(_watch(self._owner_url, name, self._progress))
@@ -159,20 +184,17 @@ class _Builder:
         if beside in self.existing:
             await self._drop(beside)
         await self._build(beside, statement)
-        async with self._connection.transaction():
-            await self._connection.execute(_LOCK_TIMEOUT)
-            await self._connection.execute(sql.SQL("drop index {}").format(_qualified(name, statement)))
-            await self._connection.execute(
-                sql.SQL("alter index {} rename to {}").format(
-                    _qualified(beside, statement), sql.Identifier(name)
-                )
-            )
+        await self._at_once(
+            sql.SQL("drop index {}").format(_qualified(name, statement)),
+            sql.SQL("alter index {} rename to {}").format(
+                _qualified(beside, statement), sql.Identifier(name)
+            ),
+        )
 
     async def _drop(self, name: str) -> None:
-        await self._connection.execute(
-            sql.SQL("drop index concurrently if exists {}").format(sql.Identifier(name))
-        )
-        self.existing.pop(name, None)
+        found = self.existing.pop(name)
+        how = sql.SQL("drop index {}" if found.partitioned else "drop index concurrently {}")
+        await self._connection.execute(how.format(sql.Identifier(name)))
 
 
 def _parse(index: Index, ddl: Mapping[str, str]) -> re.Match[str]:
@@ -209,8 +231,8 @@ def _qualified(name: str, statement: re.Match[str]) -> sql.Identifier:
     return sql.Identifier(schema, name) if schema else sql.Identifier(name)
 
 
-async def _all(connection: OwnerConnection, name: str) -> list[Any]:
-    return await (await connection.execute(_QUERIES[name].text.encode())).fetchall()
+async def _all(connection: OwnerConnection, name: str, *values: str) -> list[Any]:
+    return await (await connection.execute(_QUERIES[name].text.encode(), values)).fetchall()
 
 
 _QUERIES = read_queries(files("cito.sql") / "core" / "indexes_admin.sql")

@@ -77,7 +77,7 @@ class Database:
         self.committed: Committed | None = None
         self.pool = pool
         self.replicas = Replicas(replicas, lambda clinic_id: self.reader(clinic_id, primary=True))
-        self._queries = {**core_queries(), **queries}
+        self._queries = {**_SESSION, **queries}
         self._timeout_ms = statement_timeout_seconds * 1000
         self._binders: dict[tuple[str, type[msgspec.Struct]], Binder] = {}
 
@@ -110,7 +110,7 @@ class Database:
 
     @property
     def queries(self) -> Mapping[str, NamedQuery]:
-        """Return all named queries, the core's own among them."""
+        """Return all named queries, and what the core says around them."""
         return self._queries
 
     async def close(self) -> None:
@@ -196,9 +196,6 @@ class Database:
         return int(self._timeout_ms)
 
 
-def core_queries() -> dict[str, NamedQuery]:
-    """Return the core's own named queries."""
-    return read_queries(files("cito.sql") / "core" / "queries.sql")
+_SESSION = read_queries(files("cito.sql") / "core" / "session.sql")
 
-
-__all__ = ["Committed", "Database", "DatabaseProblem", "core_queries"]
+__all__ = ["Committed", "Database", "DatabaseProblem"]

@@ -1,10 +1,10 @@
 """Reads .sql files: named blocks, their promises, and `:name` parameters turned into `$n`.
 
 A block starts at `-- name: find_patient(clinic_id, id)`; comment lines follow (one line of documentation,
-`-- target: 5 ms`, `-- returns: one|many|rows`, perhaps `-- example: select ...`), then one SQL statement. The text that is sent is the text that
-`pg_stat_statements` shows: PostgreSQL itself infers each parameter's type, so write a cast (`:limit::int`)
-where it cannot. A colon after a number, a name, `)` or `]` is an array slice; write `[1: :last]` for a
-parameter there.
+`-- target: 5 ms`, `-- returns: one|many|rows`, perhaps `-- example: select ...` and `-- scans: because ...`), then
+one SQL statement. The text that is sent is the text that `pg_stat_statements` shows: PostgreSQL itself infers each
+parameter's type, so write a cast (`:limit::int`) where it cannot. A colon after a number, a name, `)` or `]` is an
+array slice; write `[1: :last]` for a parameter there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 Returns = Literal["one", "many", "rows"]
 
 _HEADER = re.compile(r"^--\s*name:\s*(?P<name>[a-z][a-z0-9_]{0,62})\s*(?:\((?P<params>[^)]*)\))?\s*$")
-_PROMISE = re.compile(r"^--\s*(?P<key>target|returns|example):\s*(?P<value>.*?)\s*$")
+_PROMISE = re.compile(r"^--\s*(?P<key>target|returns|example|scans):\s*(?P<value>.*?)\s*$")
 _TOKEN = re.compile(
     r"""(?P<string>(?<![\w$])[eE]'(?:[^'\\]|''|\\.)*' | '(?:[^']|'')*')
       | (?P<identifier>"(?:[^"]|"")*")
@@ -48,7 +48,8 @@ class NamedQuery(msgspec.Struct, frozen=True, kw_only=True):
         parameters: names in the order of `$1`, `$2`, ...
         target_ms: the promised p95; None: no promise.
         returns: `one` or `many` rows, or only how many `rows` were touched.
-        example: a select that gives values to its parameters, by name, for plans; empty: none.
+        examples: selects that give values to its parameters, by name, for plans; each is planned.
+        scans: why it may read a large table from end to end; empty: it may not.
         text: the SQL as it is sent.
         source: file and line, for messages.
     """
@@ -60,7 +61,8 @@ class NamedQuery(msgspec.Struct, frozen=True, kw_only=True):
     returns: Returns
     text: str
     source: str
-    example: str = ""
+    examples: tuple[str, ...] = ()
+    scans: str = ""
 
 
 def read_queries(file: Traversable) -> dict[str, NamedQuery]:
@@ -71,7 +73,8 @@ def read_queries(file: Traversable) -> dict[str, NamedQuery]:
     """
     found: dict[str, NamedQuery] = {}
     for name, declared, comments, body, source in _blocks(file):
-        promises = {m["key"]: m["value"] for m in map(_PROMISE.match, comments) if m}
+        said = [(m["key"], m["value"]) for m in map(_PROMISE.match, comments) if m]
+        promises = dict(said)
         text, used = bind_positions(body, source)
         if declared is None:
             raise SqlError(f"{source}: {name}: write the parameters, `{name}()` when there are none")
@@ -87,7 +90,8 @@ def read_queries(file: Traversable) -> dict[str, NamedQuery]:
             returns=_returns(promises.get("returns"), name, source),
             text=text,
             source=source,
-            example=promises.get("example", ""),
+            examples=tuple(value for key, value in said if key == "example"),
+            scans=promises.get("scans", ""),
         )
     return found
 

@@ -16,7 +16,7 @@ from cito.core.audit.sync import wait_until_shipped
 from cito.core.caller import Caller
 from cito.core.context import Context
 from cito.core.database.query import Query
-from cito.core.declarations import rules
+from cito.core.declarations import Index, rules
 from cito.core.errors import invalid
 from cito.core.http.audit import concerns
 from cito.core.http.paging import RANKED_CAP, PageLimit, PageNumber, Pagination, page_size, paginate
@@ -89,6 +89,34 @@ class Total(msgspec.Struct, frozen=True):
 
 search_audit = Query("search_audit", SearchAudit, AuditEvent)
 count_audit = Query("count_audit", CountAudit, Total)
+
+_SEARCHES = ("search_audit", "count_audit")
+AUDIT_INDEXES = (
+    Index(
+        name="audit_event_recent",
+        table="cito.audit_event",
+        serves=("search_audit",),
+        because="the newest events are on the first page; all events are the largest table of all",
+    ),
+    Index(
+        name="audit_event_patient",
+        table="cito.audit_event",
+        serves=_SEARCHES,
+        because="who looked at this patient: the question that an audit is asked most",
+    ),
+    Index(
+        name="audit_event_actor",
+        table="cito.audit_event",
+        serves=_SEARCHES,
+        because="what one person looked at",
+    ),
+    Index(
+        name="audit_event_request",
+        table="cito.audit_event",
+        serves=_SEARCHES,
+        because="from a line of a log to its events",
+    ),
+)
 
 
 @get(

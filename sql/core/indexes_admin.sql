@@ -7,19 +7,31 @@
 select pg_try_advisory_lock(7240574)
 
 -- name: existing_indexes()
--- All indexes of our schemas: whether they are valid, back a constraint, and what they were built from.
+-- All indexes of our schemas: whether they are valid, back a constraint, and what they were built from. Those of
+-- partitions follow their parent's.
 -- returns: many
 select
     index_class.relname as name,
     table_class.relname as table_name,
     pg_index.indisvalid as valid,
     exists (select from pg_constraint where conindid = index_class.oid) as of_constraint,
-    coalesce(obj_description(index_class.oid, 'pg_class'), '') as comment
+    coalesce(obj_description(index_class.oid, 'pg_class'), '') as comment,
+    index_class.relkind = 'I' as partitioned
 from pg_index
 inner join pg_class as index_class on pg_index.indexrelid = index_class.oid
 inner join pg_class as table_class on pg_index.indrelid = table_class.oid
-where index_class.relnamespace in ('public'::regnamespace, 'cito'::regnamespace)
+where
+    index_class.relnamespace in ('public'::regnamespace, 'cito'::regnamespace) and not index_class.relispartition
 order by 1
+
+-- name: partitions(parent)
+-- The partitions of a table, each with its schema; of another table none.
+-- returns: many
+select pg_class.relnamespace::regnamespace::text, pg_class.relname
+from pg_inherits
+inner join pg_class on pg_inherits.inhrelid = pg_class.oid
+where pg_inherits.inhparent = to_regclass(:parent) and pg_class.relispartition
+order by 2
 
 -- name: index_progress()
 -- How far the concurrent build that runs now has come.

@@ -58,11 +58,11 @@ select
     + coalesce((select sum(pg_relation_size(relid)) from pg_partition_tree(to_regclass(:name))), 0)
 
 -- name: table_columns()
--- The columns of every table of the schema public: what invalidations and indexes are checked against.
+-- The columns of every table: what invalidations and indexes are checked against. The core's have their schema.
 -- returns: many
-select c.relname::text, array_agg(a.attname::text)
+select (case n.nspname when 'public' then '' else n.nspname || '.' end) || c.relname, array_agg(a.attname::text)
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-where n.nspname = 'public' and c.relkind in ('r', 'p')
-group by c.relname
+where n.nspname in ('public', 'cito') and c.relkind in ('r', 'p')
+group by n.nspname, c.relname

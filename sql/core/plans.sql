@@ -10,6 +10,11 @@ select set_config('cito.clinic_id', :clinic_id, true)
 -- returns: rows
 set local role cito_search
 
+-- name: see_as_owner()
+-- The core's own tables are not for searches.
+-- returns: rows
+set local role none
+
 -- name: one_process()
 -- Scans of parallel workers are not counted for the transaction that asked.
 -- returns: one
@@ -21,16 +26,21 @@ select set_config('max_parallel_workers_per_gather', '0', true)
 select set_config('enable_seqscan', 'off', true)
 
 -- name: scans_so_far()
--- Which tables (read from end to end) and indexes this transaction has scanned, functions' insides included.
+-- Which tables (read from end to end) and indexes this transaction has scanned, functions' insides included. An
+-- index of a partition counts as its parent's; a partition is a table of its own, large or small.
 -- returns: many
-select relname as name, relkind in ('i', 'I') as is_index, pg_stat_get_xact_numscans(oid) as scans
-from pg_class
+select declared.relname as name, scanned.relkind = 'i' as is_index, sum(pg_stat_get_xact_numscans(scanned.oid))::bigint
+from pg_class as scanned
+inner join pg_class as declared
+    on declared.oid = case when scanned.relkind = 'i' then coalesce(pg_partition_root(scanned.oid), scanned.oid)
+        else scanned.oid end
 where
-    relnamespace in ('public'::regnamespace, 'cito'::regnamespace) and relkind in ('r', 'i', 'm')
-    and pg_stat_get_xact_numscans(oid) > 0
+    scanned.relnamespace in ('public'::regnamespace, 'cito'::regnamespace) and scanned.relkind in ('r', 'i', 'm')
+    and pg_stat_get_xact_numscans(scanned.oid) > 0
+group by 1, 2
 
 -- name: table_shapes()
--- Tables of the domains with their estimated rows and their columns.
+-- Tables with their estimated rows and their columns.
 -- returns: many
 select
     pg_class.relname as name,
@@ -39,7 +49,7 @@ select
 from pg_class
 inner join pg_attribute on pg_class.oid = pg_attribute.attrelid
 where
-    pg_class.relnamespace = 'public'::regnamespace and pg_class.relkind in ('r', 'p')
+    pg_class.relnamespace in ('public'::regnamespace, 'cito'::regnamespace) and pg_class.relkind in ('r', 'p')
     and pg_attribute.attnum > 0 and not pg_attribute.attisdropped
 group by pg_class.oid, pg_class.relname, pg_class.reltuples
 

@@ -77,6 +77,7 @@ where id = any(:ids::uuid[])
 
 -- name: every_drug()
 -- The whole vocabulary, for the memory of a process.
+-- scans: all of it is wanted
 -- target: 500 ms
 -- returns: many
 select
@@ -210,6 +211,7 @@ order by p.tier, p.place, p.generic_key
 
 -- name: add_drug(id, generic_name, generic_key, ingredients, ingredient_keys, classes, prescription_only, is_active)
 -- Adds a drug without its names.
+-- example: select gen_random_uuid() as id, 'An Example' as generic_name, 'anexample' as generic_key, '{}'::text[] as ingredients, '{}'::text[] as ingredient_keys, '{}'::text[] as classes, true as prescription_only, true as is_active
 -- target: 10 ms
 -- returns: rows
 insert into drugs (
@@ -245,6 +247,7 @@ delete from drug_aliases where drug_id = :drug_id
 
 -- name: add_names(drug_id, kinds, names, folded, keys)
 -- Gives a drug its names, in their order.
+-- example: select id as drug_id, array['keyword'] as kinds, array['An Example'] as names, array['an example'] as folded, array['anexample'] as keys from drugs limit 1
 -- target: 10 ms
 -- returns: rows
 insert into drug_aliases (drug_id, kind, name, folded, key, place)
@@ -260,6 +263,7 @@ delete from drug_schedules where drug_id = :drug_id
 
 -- name: add_schedules(drug_id, jurisdictions, schedules)
 -- Says where a drug is controlled, and how.
+-- example: select id as drug_id, array['ZZ'] as jurisdictions, array['II'] as schedules from drugs limit 1
 -- target: 10 ms
 -- returns: rows
 insert into drug_schedules (drug_id, jurisdiction, schedule)
@@ -268,6 +272,7 @@ from unnest(:jurisdictions::text[], :schedules::text[]) as s (jurisdiction, sche
 
 -- name: add_prescription_request(clinic_id, id, patient_id, route, rules_version, requested_by, requested_at, answer)
 -- Adds a triaged request.
+-- example: select clinic_id, gen_random_uuid() as id, 'auto' as route, '1' as rules_version, 'someone' as requested_by, now() as requested_at, '{}' as answer from prescription_requests limit 1
 -- target: 10 ms
 -- returns: rows
 insert into prescription_requests (
@@ -294,6 +299,7 @@ where r.clinic_id = :clinic_id and r.id = :id
 
 -- name: add_prescription_override(clinic_id, id, request_id, route, reason, overridden_by, role, overridden_at)
 -- Adds a decision against the rules to a request.
+-- example: select clinic_id, gen_random_uuid() as id, id as request_id, 'doctor' as route, 'an example of a reason' as reason, 'someone' as overridden_by, 'doctor' as role, now() as overridden_at from prescription_requests limit 1
 -- target: 10 ms
 -- returns: rows
 insert into prescription_overrides (

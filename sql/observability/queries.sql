@@ -22,6 +22,7 @@ where not l.granted and l.waitstart is not null
 
 -- name: add_performance_metrics(node, ats, seconds, metrics, labels, counts, totals, leasts, mosts, buckets)
 -- Writes minutes of a node, all series in one statement; a minute written twice counts once.
+-- example: select 'a node' as node, array[now()] as ats, array[60] as seconds, array['an example'] as metrics, array['{}'] as labels, array[1] as counts, array[1] as totals, array[1] as leasts, array[1] as mosts, array['{}'] as buckets
 -- target: 50 ms
 -- returns: rows
 insert into performance_metrics (
@@ -53,6 +54,7 @@ on conflict do nothing
 
 -- name: performance_history(since, until)
 -- The series of a span of time, all nodes together.
+-- example: select max(at) - interval '1 hour' as since, max(at) as until from performance_metrics
 -- target: 500 ms
 -- returns: many
 with span as (
@@ -95,6 +97,7 @@ group by span.metric, span.labels, buckets.counts
 
 -- name: purge_performance_metrics(before)
 -- Forgets what is older.
+-- example: select min(at) + interval '1 hour' as before from performance_metrics
 -- target: 5000 ms
 -- returns: rows
 delete from performance_metrics

@@ -21,13 +21,6 @@ create table cito.audit_event (
     primary key (chain, sequence, ordinal, occurred_at)
 ) partition by range (occurred_at);
 
--- On the parent, so that every new month has them; a partitioned table's cannot be built concurrently, and this
--- one is empty now.
-create index audit_event_recent on cito.audit_event (occurred_at desc);
-create index audit_event_patient on cito.audit_event (patient_id, occurred_at desc) where patient_id is not null;
-create index audit_event_actor on cito.audit_event (actor, occurred_at desc);
-create index audit_event_request on cito.audit_event (request_id) where request_id <> '';
-
 -- Which months retention has removed: a chain that began in one of them may be missing.
 create table cito.audit_retention (
     month date primary key,

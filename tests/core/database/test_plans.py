@@ -27,7 +27,7 @@ class Floor(msgspec.Struct):
     floor: int
 
 
-def query(name: str, text: str, *parameters: str, example: str = "") -> NamedQuery:
+def query(name: str, text: str, *parameters: str, examples: tuple[str, ...] = ()) -> NamedQuery:
     return NamedQuery(
         name=name,
         doc="",
@@ -36,7 +36,7 @@ def query(name: str, text: str, *parameters: str, example: str = "") -> NamedQue
         returns="many",
         text=text,
         source="t.sql:1",
-        example=example,
+        examples=examples,
     )
 
 
@@ -71,7 +71,7 @@ async def test_an_index_used_inside_a_function_counts(filled):
         "select * from ward_ids($1, $2)",
         "clinic_id",
         "floor",
-        example="select clinic_id, 7 as floor from wards limit 1",
+        examples=("select clinic_id, 7 as floor from wards limit 1",),
     )
     proof = await verdict(filled, inside)
     assert proof.verdict == "proven"
@@ -109,7 +109,7 @@ async def test_an_index_that_only_the_planner_looks_at_is_unused(filled):
     asked = query(
         "by_floor", "select id from wards where clinic_id = $1 and id = $2 and floor > $3::int",
         "clinic_id", "id", "floor",
-        example="select clinic_id, id, 4955 as floor from wards limit 1",
+        examples=("select clinic_id, id, 4955 as floor from wards limit 1",),
     )  # fmt: skip
     proof = await verdict(filled, asked, ends)
     assert proof.unused == ("ends",), "\n".join(proof.plan)
@@ -123,7 +123,7 @@ async def test_without_values_nothing_is_proven(filled, wards):
     asked = query("by_floor", "select id from wards where name = $1 and $2::int = 1", "name", "strange")
     assert (await verdict(filled, asked)).verdict == "unproven"
     with pytest.raises(ExampleError, match="by_floor: its example: column"):
-        await verdict(filled, msgspec.structs.replace(asked, example="select nothing_there"))
+        await verdict(filled, msgspec.structs.replace(asked, examples=("select nothing_there",)))
 
 
 async def test_a_statement_that_writes_is_planned_and_undone(filled):

@@ -116,7 +116,11 @@ def test_a_block_has_name_doc_promises_and_text(tmp_path):
     assert list(found) == ["find", "count"]
     one = found["find"]
     assert (one.doc, one.target_ms, one.returns, one.text) == ("Finds by both.", 2.5, "many", "select $1, $2")
-    assert (one.parameters, one.example, one.source) == (("b", "a"), "select 1 as a, 2 as b", "queries.sql:3")
+    assert (one.parameters, one.examples, one.source) == (
+        ("b", "a"),
+        ("select 1 as a, 2 as b",),
+        "queries.sql:3",
+    )
     assert read_queries(tmp_path / "no.sql") == {}
 
 
