@@ -78,6 +78,38 @@ async def test_a_replacement_that_broke_off_is_begun_anew(wards):
     assert done(await apply_indexes(wards.urls.owner, [FLOOR], changed)) == {"wards_floor": "replaced"}
 
 
+MONTHS = """
+    create table logs (at int, id int) partition by range (at);
+    create table logs_1 partition of logs for values from (0) to (9);
+    create table logs_2 partition of logs for values from (9) to (99);
+    insert into logs select n, n from generate_series(0, 98) as n;
+    alter table logs owner to cito_owner; alter table logs_1 owner to cito_owner;
+    alter table logs_2 owner to cito_owner
+"""
+
+
+async def test_a_partitioned_table_gets_its_index_partition_by_partition(wards):
+    """PostgreSQL refuses to build it concurrently; a build that broke off in the middle is taken up again."""
+    wards.admin(MONTHS)
+    index = Index(name="logs_at", table="logs", serves=("find_ward",), because="events by their time")
+
+    async def applied(columns: str) -> str:
+        ddl = {"logs_at": f"create index concurrently logs_at on logs ({columns})"}
+        return done(await apply_indexes(wards.urls.owner, [index], ddl))["logs_at"]
+
+    assert [await applied("at"), await applied("at")] == ["built", "kept"]
+    assert [await applied("at, id"), await applied("id"), await applied("at")] == ["replaced"] * 3
+    wards.admin("drop index logs_at; create index logs_at on only logs (at)")
+    assert await applied("at") == "repaired"
+    wards.admin("create table logs_3 partition of logs for values from (99) to (999)")
+    found = wards.admin(
+        "select indrelid::regclass::text, indisvalid from pg_index where indrelid::regclass::text like 'logs%%'"
+    )
+    assert sorted(found) == [("logs", True), ("logs_1", True), ("logs_2", True), ("logs_3", True)]
+    outcome = await apply_indexes(wards.urls.owner, [], {})
+    assert [name for name in outcome.undeclared if "logs" in name] == ["logs_at"]
+
+
 async def test_progress_is_told_while_a_build_waits(wards):
     """An open transaction holds the build back, so that its phases can be seen without a clock."""
     wards.admin(FILL, 10)

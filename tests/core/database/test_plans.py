@@ -22,6 +22,16 @@ FIND = """create function ward_ids(clinic uuid, wanted int) returns setof uuid l
           security definer set search_path = public, pg_temp
           as 'select id from wards where clinic_id = clinic and floor = wanted'"""
 
+PARTITIONED = """
+    create table cito.logs (at int, id int) partition by range (at);
+    create table cito.logs_1 partition of cito.logs for values from (0) to (1000);
+    create table cito.logs_2 partition of cito.logs for values from (1000) to (3000);
+    insert into cito.logs select mod(n, 1000), n from generate_series(1, 20000) as n;
+    insert into cito.logs values (2000, 1);
+    alter table cito.logs owner to cito_owner; alter table cito.logs_1 owner to cito_owner;
+    alter table cito.logs_2 owner to cito_owner; grant select on cito.logs to cito_app
+"""
+
 
 class Floor(msgspec.Struct):
     floor: int
@@ -122,8 +132,53 @@ async def test_on_a_small_table_it_is_only_shown_that_the_index_could_serve(fill
 async def test_without_values_nothing_is_proven(filled, wards):
     asked = query("by_floor", "select id from wards where name = $1 and $2::int = 1", "name", "strange")
     assert (await verdict(filled, asked)).verdict == "unproven"
-    with pytest.raises(ExampleError, match="by_floor: its example: column"):
-        await verdict(filled, msgspec.structs.replace(asked, examples=("select nothing_there",)))
+    for wrong, said in (
+        ("select nothing_there", "column"),
+        ("select 1 as flor", "names flor, which it does not"),
+    ):
+        with pytest.raises(ExampleError, match=f"by_floor: its example: {said}"):
+            await verdict(filled, msgspec.structs.replace(asked, examples=(wrong,)))
+
+
+async def test_each_way_of_asking_is_tried_and_what_its_example_leaves_out_is_null(filled):
+    """One of the two ways reads the whole table: the plan that is shown is that one's."""
+    clinic = "select clinic_id from wards limit 1"
+    asked = query(
+        "by_floor", "select id from wards where clinic_id = $1 and floor = coalesce($2::int, floor)",
+        "clinic_id", "floor",
+        examples=(clinic.replace("clinic_id", "clinic_id, 7 as floor"), clinic),
+    )  # fmt: skip
+    assert (
+        await verdict(filled, msgspec.structs.replace(asked, examples=asked.examples[:1]))
+    ).verdict == "proven"
+    both = await verdict(filled, asked)
+    assert (both.verdict, both.unused, both.scanned) == ("failed", (), ("wards",))
+    assert "Seq Scan on wards" in "\n".join(both.plan)
+
+
+async def test_a_query_that_says_why_may_read_a_whole_table(filled):
+    asked = query(
+        "all_wards", "select count(*) from wards where clinic_id = $1 or floor = $2", "clinic_id", "floor"
+    )
+    assert (await verdict(filled, asked)).verdict == "failed"
+    proof = await verdict(filled, msgspec.structs.replace(asked, scans="all of it is wanted"))
+    assert (proof.verdict, proof.because) == ("proven", "reads all of wards: all of it is wanted")
+
+
+async def test_an_index_of_a_partitioned_table_is_proven_by_its_partitions(filled):
+    """The newest month is nearly empty, and may be read whole; the full one may not."""
+    filled.admin(PARTITIONED)
+    asked = query(
+        "logs_at",
+        "select id from cito.logs where at = $1::int or at = 2000",
+        "at",
+        examples=("select 7 as at",),
+    )
+    index = Index(name="logs_at", table="cito.logs", serves=("logs_at",), because="events by their time")
+    assert (await verdict(filled, asked, index)).unused == ("logs_at",)
+    ddl = {"logs_at": "create index concurrently logs_at on cito.logs (at)"}
+    await apply_indexes(filled.urls.owner, [index], ddl)
+    assert (await verdict(filled, asked, index)).verdict == "proven"
 
 
 async def test_a_statement_that_writes_is_planned_and_undone(filled):

@@ -60,7 +60,10 @@ async def test_a_caller_waits_no_longer_than_the_deadline(wards):
                 await wards.find.one(database.reader(A), wards.WardKey(A, A))
         figures = database.figures()
         assert (figures.timed_out, figures.waiting) == (1, 0)
-        assert sum(figures.waits[: WAIT_BOUNDS_MS.index(25) + 1]) == figures.acquired - 1
+        assert (
+            sum(figures.waits[WAIT_BOUNDS_MS.index(50) :]) >= 1
+        )  # the one who was refused, and who else was slow
+        assert sum(figures.waits) == figures.acquired
         await wards.find.one(database.reader(A), wards.WardKey(A, A))
 
 
