@@ -16,7 +16,7 @@ serve: .venv/.installed ## Set everything up and start Cito (PORT=9000 changes t
 
 test: .venv/.installed-dev ## Run the tests, in under 10 minutes
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not full"
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not full"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

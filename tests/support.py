@@ -99,6 +99,8 @@ async def alive(app: Any) -> AsyncIterator[None]:
     await inbox.put({"type": "lifespan.startup"})
     said = await outbox.get()
     assert said["type"] == "lifespan.startup.complete", said
-    yield
-    await inbox.put({"type": "lifespan.shutdown"})
-    await task
+    try:
+        yield
+    finally:
+        await inbox.put({"type": "lifespan.shutdown"})
+        await task

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def most_per_day(sig):
     return timing.doses_per_day * (timing.dose.high if timing.dose else 1)
 
 
-def test_coderx_most_units_a_day():
+def test_coderx_most_units_a_day(figure: Callable[[str], None]):
     rows = load("coderx_sigs_max_per_day.json")
     differ = []
     for row in rows:
@@ -98,11 +99,11 @@ def test_coderx_most_units_a_day():
             ours is not None and abs(ours - Fraction(str(theirs))) > 0.01
         ):
             differ.append(row["sig"])
-    print(f"CodeRx: {len(rows) - len(differ)} of {len(rows)} agree")  # noqa: T201 - the figure is for a reader
+    figure(f"CodeRx: {len(rows) - len(differ)} of {len(rows)} agree")
     assert set(differ) == listed(CODERX_DIFFERENCES)
 
 
-def test_parsigs_structured():
+def test_parsigs_structured(figure: Callable[[str], None]):
     rows = load("parsigs_structured_sigs.json")
     differ = []
     for row in rows:
@@ -121,11 +122,11 @@ def test_parsigs_structured():
             )
         if not agrees:
             differ.append(row["sig"])
-    print(f"parsigs: {len(rows) - len(differ)} of {len(rows)} agree")  # noqa: T201 - the figure is for a reader
+    figure(f"parsigs: {len(rows) - len(differ)} of {len(rows)} agree")
     assert set(differ) == listed(PARSIGS_DIFFERENCES)
 
 
-def test_parsigs_latin():
+def test_parsigs_latin(figure: Callable[[str], None]):
     codes = load("parsigs_latin_frequency.json")
     for code in codes:
         timing = parse_timing(code)
@@ -133,16 +134,16 @@ def test_parsigs_latin():
         if code[1:-1].isdigit():
             per_day = Fraction(24 if code.endswith("h") else 1, int(code[1:-1]))
             assert timing.doses_per_day == per_day, code
-    print(f"parsigs Latin: {len(codes)} of {len(codes)} agree")  # noqa: T201 - the figure is for a reader
+    figure(f"parsigs Latin: {len(codes)} of {len(codes)} agree")
 
 
-def test_doseminer_texts():
+def test_doseminer_texts(figure: Callable[[str], None]):
     texts = [row["text"] for row in load("doseminer_cprd_dose_texts.csv")] + load(
         "doseminer_example_prescriptions.json"
     )
     refused = {text: parse_timing(text).status for text in texts}
     refused = {text: status for text, status in refused.items() if status not in {"ok", "prn"}}
-    print(f"doseminer: {len(texts) - len(refused)} of {len(texts)} read")  # noqa: T201 - the figure is for a reader
+    figure(f"doseminer: {len(texts) - len(refused)} of {len(texts)} read")
     assert refused == DOSEMINER_REFUSED
 
 

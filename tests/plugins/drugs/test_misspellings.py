@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import sys
 import unicodedata
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,7 +54,9 @@ async def answers(site: Site, names: tuple[str, ...]) -> list[dict[str, Any]]:
     return results
 
 
-async def test_the_right_drug_is_first(redmed_site: Site, shared: Path) -> None:
+async def test_the_right_drug_is_first(
+    redmed_site: Site, shared: Path, figure: Callable[[str], None]
+) -> None:
     first = among = count = 0
     for batch in batched(misspellings(shared), 100):
         for (_, drug), answer in zip(
@@ -66,9 +67,9 @@ async def test_the_right_drug_is_first(redmed_site: Site, shared: Path) -> None:
             count += 1
             first += found[:1] == [drug]
             among += drug in found
-    sys.stdout.write(
-        f"\n{count} misspellings: the right drug first in {first / count:.4f} (bar {FIRST}), "
-        f"among five in {among / count:.4f} (bar {AMONG_FIVE})\n"
+    figure(
+        f"RedMed, {count} misspellings: the right drug first in {first / count:.4f} (bar {FIRST}), "
+        f"among five in {among / count:.4f} (bar {AMONG_FIVE})"
     )
     assert first / count >= FIRST
     assert among / count >= AMONG_FIVE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from uuid import UUID
@@ -52,7 +52,7 @@ def test_recall(
     owner: psycopg.Connection,
     originals: dict[int, tuple[str, str, str]],
     every: int,
-    capsys: pytest.CaptureFixture[str],
+    figure: Callable[[str], None],
 ) -> None:
     assert len(originals) == 2500
     duplicates = records(shared / "data" / "names" / "febrl4b_corrupted_duplicates_even.csv")
@@ -68,11 +68,8 @@ def test_recall(
         kind: tuple(sum(p is not None and p < most for p in found) / len(found) for most in (1, 10))
         for kind, found in places.items()
     }
-    with capsys.disabled():
-        for kind, (first, ten) in recall.items():
-            sys.stdout.write(
-                f"\nFEBRL, {kind}, {len(asked)} searches: recall@1 {first:.4f}, recall@10 {ten:.4f}"
-            )
+    for kind, (first, ten) in recall.items():
+        figure(f"FEBRL, {kind}, {len(asked)} searches: recall@1 {first:.4f}, recall@10 {ten:.4f}")
     assert recall["name"][1] >= 0.90
     assert recall["name and birth date"][0] >= 0.93
     assert recall["name and birth date"][1] >= 0.975
