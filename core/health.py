@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 
 from cito.core.context import Context
 from cito.core.declarations import HealthCheck
@@ -31,7 +32,14 @@ def health() -> Alive:
     return Alive("alive")
 
 
-@get("/ready", operation_id="ready", summary="Can it serve, and which part is missing?")
+@get(
+    "/ready",
+    operation_id="ready",
+    summary="Can it serve, and which part is missing?",
+    responses={
+        503: ResponseSpec(Readiness, generate_examples=False, description="A critical part is missing.")
+    },
+)
 async def ready(context: NamedDependency[Context]) -> Response[Readiness]:
     """Run all health checks side by side; 503 when a critical one fails."""
     checks = [owned.value for owned in context.registry.health_checks]

@@ -101,22 +101,26 @@ def templates(urls: Urls, home: Path) -> Callable[[Assembly], str]:
 
 @pytest.fixture(scope="session")
 def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> OpenSite:
-    """Open a site: `async with open_site(plugins=("drugs",), clock=...) as site`; settings by name."""
+    """Open a site: `async with open_site(plugins=("drugs",), clock=..., cache_url=...) as site`; settings by name."""
 
     @asynccontextmanager
     async def opened(
-        *, plugins: tuple[str, ...] | None = None, clock: Clock | None = None, **settings: Any
+        *,
+        plugins: tuple[str, ...] | None = None,
+        clock: Clock | None = None,
+        cache_url: str = urls.cache,
+        **settings: Any,
     ) -> AsyncIterator[Site]:
         names = installed() if plugins is None else plugins
         # Journals, figures and keys of its own: what one site tells of itself is not another's.
         own_home = home / f"site-{os.urandom(4).hex()}"
-        chosen = {"home": own_home, "plugins": tuple(names), "cache": CacheSettings(url=urls.cache)}
+        chosen = {"home": own_home, "plugins": tuple(names), "cache": CacheSettings(url=cache_url)}
         assembly = assemble(Settings(**{**chosen, **settings}))
         template = await asyncio.to_thread(templates, assembly)
         budgets = Budgets(assembly.registry)
         subscribers = (*assembly.registry.request_subscribers, budgets)
         assembly = replace(assembly, registry=replace(assembly.registry, request_subscribers=subscribers))
-        with cloned(urls, template) as own:
+        with cloned(replace(urls, cache=cache_url), template) as own:
             app = create_app(assembly, own, clock)
             transport = httpx.ASGITransport(app)
             async with (

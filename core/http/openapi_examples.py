@@ -25,10 +25,12 @@ _IF_NONE_MATCH = {
 }
 
 
-def add_headers(method: str, operation: dict[str, Any]) -> None:
-    """Add the conditional headers of a read or a change to an operation's parameters."""
+def add_headers(method: str, path: str, operation: dict[str, Any]) -> None:
+    """Add the conditional headers of a read, or of a change to one thing, to an operation's parameters."""
     if method == "get":
         operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
+    elif not path.endswith("}"):
+        return
     elif method in ("put", "patch"):
         operation.setdefault("parameters", []).append({**_IF_MATCH, "required": True})
     elif method == "delete":

@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document: each operation's scope, examples, headers, and the problems that it may answer."""
+"""Completes the OpenAPI document: each operation's scope, examples, headers, links, and the problems it may answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cito.core import errors
 from cito.core.declarations import RULES_KEY, RouteRules
 from cito.core.errors import Problem
 from cito.core.http.openapi_examples import add_example, add_headers
+from cito.core.http.openapi_links import add_links
 from cito.core.http.problems import MEDIA_TYPE, ProblemDocument
 
 _ALWAYS: tuple[type[Problem], ...] = (
@@ -70,16 +71,19 @@ def completed(document: dict[str, Any], rules: dict[str, RouteRules]) -> dict[st
         [ProblemDocument], ref_template="#/components/schemas/{name}"
     )
     document.setdefault("components", {}).setdefault("schemas", {}).update(components)
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method in _METHODS and operation.get("operationId") in rules:
-                _complete(method, operation, rules[operation["operationId"]], schema)
-                add_headers(method, operation)
+                _complete(method, path, operation, rules[operation["operationId"]], schema)
+                add_headers(method, path, operation)
                 add_example(operation, document["components"]["schemas"])
+    add_links(document, document["components"]["schemas"])
     return document
 
 
-def _complete(method: str, operation: dict[str, Any], rules: RouteRules, schema: dict[str, Any]) -> None:
+def _complete(
+    method: str, path: str, operation: dict[str, Any], rules: RouteRules, schema: dict[str, Any]
+) -> None:
     operation["security"] = [{"bearer": [rules.scope]}]
     operation["x-scope"] = rules.scope
     responses = operation["responses"]
@@ -90,7 +94,7 @@ def _complete(method: str, operation: dict[str, Any], rules: RouteRules, schema:
     if method == "get":
         responses["304"] = _UNCHANGED
         responses["308"] = _MOVED
-    elif method != "post":
+    elif method != "post" and path.endswith("}"):
         kinds += _CHANGES
     for kind in kinds:
         responses[str(kind.status)] = {

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 from litestar import Request, Response
 from litestar.enums import HttpMethod
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.serialization import decode_json
 from litestar.types import ExceptionHandlersMap
 
@@ -23,11 +23,14 @@ from cito.core.http.validation import field_error, invalid_request
 from cito.core.telemetry import current_record
 
 MEDIA_TYPE = "application/problem+json"
+_BODY = "data."  # Litestar's name of the body
 _MISSING = re.compile(r"Missing required \w+ parameter '([^']*)'")
 _log = logging.getLogger("cito.http")
 
 _BY_STATUS: Mapping[int, type[Problem]] = {
-    kind.status: kind for kind in Problem.__subclasses__() if kind is not errors.Malformed
+    kind.status: kind
+    for kind in Problem.__subclasses__()
+    if kind.__module__ == errors.__name__ and kind is not errors.Malformed
 }
 
 
@@ -91,17 +94,30 @@ async def send_problem(send: Send, problem: Problem) -> None:
 def as_problem(error: Exception, scope: Scope | None = None) -> Problem:
     """Return the problem that an exception stands for; a bug is logged, without its values, and becomes a 500."""
     if isinstance(error, Problem):
+        if error.status == Problem.status:  # a statement that PostgreSQL refused is a bug as well
+            _log_bug(error)
         return error
     if isinstance(error, ValidationException):
         return invalid_request(_litestar_errors(error, scope))
     if isinstance(error, msgspec.ValidationError):
         return invalid_request((field_error(str(error)),))
+    if isinstance(error, InternalServerException) and (broken := _body_error(error)) is not None:
+        return invalid_request((broken,))
     if isinstance(error, HTTPException):
         return _from_status(error)
     if isinstance(error, UnicodeDecodeError | RecursionError) and _raised_by_decoder(error):
         return errors.Malformed("the body is not valid JSON, or nested too deeply")
     _log_bug(error)
     return Problem()
+
+
+def _body_error(error: InternalServerException) -> FieldError | None:
+    """Return the broken rule of a body whose field has the name of a dependency: Litestar takes it for a bug."""
+    cause = error.__cause__
+    found = field_error(str(cause)) if isinstance(cause, msgspec.ValidationError) else None
+    if found is None or not found.field.startswith(_BODY):
+        return None
+    return msgspec.structs.replace(found, field=found.field.removeprefix(_BODY))
 
 
 def _raised_by_decoder(error: Exception) -> bool:
@@ -126,7 +142,7 @@ def _litestar_errors(error: ValidationException, scope: Scope | None) -> tuple[F
     missing = _MISSING.match(error.detail)
     broken = [FieldError(missing[1], "required", "this parameter is required")] if missing else []
     for item in found:
-        key = str(item.get("key", "")).removeprefix("data.")
+        key = str(item.get("key", "")).removeprefix(_BODY)
         if scope is not None and item.get("source") != "body":
             key = public_name(scope, key)
         broken.append(field_error(str(item.get("message", "invalid")), "" if key == "data" else key))

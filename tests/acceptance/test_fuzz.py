@@ -1,169 +1,199 @@
-"""Generated requests over the whole OpenAPI document: no status that is not declared, no crash, no wrong shape."""
+"""Generated requests over the whole OpenAPI document: no status that is not declared, no crash, no wrong shape.
+
+Each operation by itself, with data that fit its schema and data that do not; then sequences of operations along the
+document's links. Both with every part well, with the shared cache stalled every now and then, and with the database's
+connections cut. The full counts are 50,000 requests together.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
-import httpx
 import hypothesis
 import psycopg
 import pytest
 import schemathesis
-from hypothesis import strategies as st
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
+from fuzzing import Sender
+from schemathesis.engine.errors import is_inconsistent_replay
+from schemathesis.generation import GenerationMode
+from schemathesis.generation.case import Case
+from schemathesis.specs.openapi.checks import ensure_resource_availability, use_after_free
 from support import CLINIC, OpenSite, Site
+from valkey import Valkey
 
-from cito.core.http.tokens import mint
+from cito.core.audit.keys import audit_key
+from cito.core.audit.ship import Shipper
 from cito.core.settings import HttpSettings
+from cito.core.tasks import end
 
 UNLIMITED = HttpSettings(rate_per_subject_per_second=1e9, rate_per_clinic_per_second=1e9)
-ROLES: dict[str, tuple[str, UUID | None]] = {
-    "audit": ("auditor", None),
-    "admin": ("admin", None),
-    "metrics": ("admin", None),
-}
 STREAMS = {"performance_live"}  # an endless answer
-# Where the ids in paths come from: the state that one operation leaves for the others.
-MAKERS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "patient_id": ("/api/patients", "doctor", {"lastName": "Person"}),
-    "drug_id": ("/api/drugs", "pharmacist", {"genericName": "aspirin"}),
-    "medicine_id": (
-        "/api/medications",
-        "doctor",
-        {"name": "A", "genericName": "aspirin", "dosageForm": "tablet"},
-    ),
-    "request_id": ("/api/prescriptions/requests", "doctor", {"medications": [{"medicationName": "aspirin"}]}),
-}
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+STEPS = 10
+FULL = (pytest.mark.full, pytest.mark.timeout(3_600))
 
 
 @pytest.fixture(scope="module")
-async def site(open_site: OpenSite, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    async with open_site(home=tmp_path_factory.mktemp("home"), http=UNLIMITED) as opened:
+def valkey() -> Iterator[Valkey]:
+    with tempfile.TemporaryDirectory(prefix="cito-valkey-") as folder:
+        server = Valkey(Path(folder))
+        yield server
+        server.stop()
+
+
+@asynccontextmanager
+async def repeated(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    async def forever() -> None:
+        while True:
+            await work()
+
+    task = asyncio.create_task(forever())
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+@pytest.fixture(scope="module")
+async def site(open_site: OpenSite, valkey: Valkey) -> AsyncIterator[Site]:
+    async with open_site(cache_url=valkey.url, http=UNLIMITED) as opened:
         with psycopg.connect(opened.urls.admin) as connection:
             statement = "insert into clinic (id, name, time_zone, region, locale) values (%s, 'C', 'UTC', 'US', 'en-US')"
             connection.execute(statement, [CLINIC])
-        yield opened
+        shipper = Shipper(
+            opened.assembly.settings.home / "audit", opened.urls.app, audit_key(opened.assembly.settings)
+        )
+        async with repeated(partial(shipper.run, 0.005)):  # else each look into the audit waits for it
+            yield opened
 
 
 @pytest.fixture(scope="module")
-async def document(site: Site) -> dict[str, Any]:
-    found: dict[str, Any] = (await site.client.get("/docs/openapi.json")).json()
-    return found
+async def schema(site: Site) -> Any:
+    """The document, loaded, without the answers that never end."""
+    document = (await site.client.get("/docs/openapi.json")).json()
+    loaded = schemathesis.openapi.from_dict(document)
+    loaded.config.generation.update(modes=MODES)
+    return loaded.exclude(operation_id=sorted(STREAMS))
 
 
-def headers_for(site: Site, operation: Any) -> dict[str, str]:
-    scope = operation.definition.raw.get("x-scope", "")
-    role, clinic = ROLES.get(scope.partition(":")[0], ("doctor", CLINIC))
-    if scope == "drugs:write":
-        role = "pharmacist"
-    return {"Authorization": f"Bearer {mint(site.assembly.settings, role, clinic)}"}
-
-
-async def made(site: Site) -> dict[str, str]:
-    """Make one of everything that has an id."""
-    found = {}
-    for name, (url, role, body) in MAKERS.items():
-        headers = {"Authorization": f"Bearer {mint(site.assembly.settings, role, CLINIC)}"}
-        unique = {
-            key: uuid4().hex if key in ("name", "genericName") else value for key, value in body.items()
-        }
-        answer = await site.client.post(url, json=unique, headers=headers)
-        if answer.status_code != 503:  # the database may be failing on purpose
-            assert answer.status_code == 201, answer.text
-            found[name] = answer.json()["id"]
-    return found
-
-
-async def exercise(site: Site, operation: Any, count: int, allowed: Callable[[httpx.Response], bool]) -> None:
-    """Send generated cases of one operation, from a thread: hypothesis does not know event loops."""
-    loop = asyncio.get_running_loop()
-    ids = await made(site)
-    maker_of = {url: name for name, (url, _, _) in MAKERS.items()}
-    headers = headers_for(site, operation)
-    checks = (
-        not_a_server_error,
-        status_code_conformance,
-        content_type_conformance,
-        response_schema_conformance,
+def settings(count: int) -> hypothesis.settings:
+    return hypothesis.settings(
+        max_examples=count,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[hypothesis.Phase.generate],  # a failure is told as it was found: shrinking it takes minutes
+        suppress_health_check=list(hypothesis.HealthCheck),
     )
 
-    @hypothesis.settings(
-        max_examples=count, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
-    )
-    @hypothesis.seed(7)
-    @hypothesis.given(case=operation.as_strategy(), existing=st.booleans(), matching=st.booleans())
-    def run(case: Any, *, existing: bool, matching: bool) -> None:
-        if existing and case.path_parameters:
-            case.path_parameters = {
-                name: ids.get(name, value) for name, value in case.path_parameters.items()
-            }
-        sent = case.as_transport_kwargs(base_url="http://cito.test")
-        given = {
-            name: value for name, value in sent.pop("headers", {}).items() if name.lower() != "authorization"
-        }
-        sent.pop("cookies", None)
-        if matching:
-            given["If-Match"] = "*"
-        if "data" in sent:
-            sent["content"] = sent.pop("data")
+
+def exercise(sender: Sender, schema: Any, count: int) -> None:
+    """Send as many cases of each operation, right and wrong ones, from a thread."""
+    operations = [result.ok() for result in schema.get_all_operations()]
+    each = -(-count // (len(operations) * len(MODES)))
+    for operation in operations:
+        for mode in MODES:
+
+            @settings(each)
+            @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+            def run(case: Case) -> None:
+                answer = sender(case)
+                if answer is not None:
+                    sender.check(case, answer)
+
+            with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # nothing in it can be wrong
+                run()
+
+
+def follow_links(sender: Sender, schema: Any, count: int) -> None:
+    """Send sequences of operations, with ids and ETags from the answers before, from a thread."""
+    machine: Any = schema.as_state_machine()
+    # While parts fail, a write may be done without its answer.
+    in_order = () if sender.faulty else (use_after_free, ensure_resource_availability)
+
+    class Workflow(machine):  # type: ignore[misc]
+        def call(self, case: Case, **_: Any) -> Any:
+            return sender(case) or hypothesis.reject()
+
+        def validate_response(self, response: Any, case: Case, **_: Any) -> None:
+            sender.check(case, response, *in_order, recorder=self.recorder)
+
+    session = 0
+    while sender.sent < count:
+        session += 1
         try:
-            request = httpx.Request(sent.pop("method"), sent.pop("url"), headers=given | headers, **sent)
-        except (httpx.InvalidURL, UnicodeEncodeError, TypeError):
-            return  # no client could send this
-        answer = asyncio.run_coroutine_threadsafe(site.client.send(request), loop).result(60)
-        if answer.status_code == 201 and operation.path in maker_of:  # newer state for those that follow
-            ids[maker_of[operation.path]] = answer.json()["id"]
-        if not allowed(answer):
-            case.validate_response(answer, checks=checks)
-
-    await asyncio.to_thread(run)
+            hypothesis.seed(session)(Workflow).run(settings=settings((count - sender.sent) // STEPS + 1))
+        except Exception as error:
+            # What the server knows by now changed what could follow: go on with other sequences.
+            if not (isinstance(error, hypothesis.errors.Flaky) or is_inconsistent_replay(error)):
+                raise
 
 
-def operations(document: dict[str, Any]) -> list[Any]:
-    schema = schemathesis.openapi.from_dict(document)
-    found = [result.ok() for result in schema.get_all_operations()]
-    return [one for one in found if one.definition.raw["operationId"] not in STREAMS]
+@asynccontextmanager
+async def everything_well(_: Site, __: Valkey) -> AsyncIterator[None]:
+    yield
 
 
+@asynccontextmanager
+async def cache_stalled(_: Site, valkey: Valkey) -> AsyncIterator[None]:
+    """The shared cache stands still for a quarter of each second."""
+
+    async def stall() -> None:
+        with valkey.stalled():
+            await asyncio.sleep(0.25)
+        await asyncio.sleep(0.75)
+
+    async with repeated(stall):
+        yield
+
+
+@asynccontextmanager
+async def database_cut(site: Site, _: Valkey) -> AsyncIterator[None]:
+    """Every connection of the application is cut, twenty times a second."""
+    async with await psycopg.AsyncConnection.connect(site.urls.admin, autocommit=True) as admin:
+
+        async def cut() -> None:
+            await admin.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and usename = 'cito_app'"
+            )
+            await asyncio.sleep(0.05)
+
+        async with repeated(cut):
+            yield
+
+
+@pytest.mark.parametrize("fault", [everything_well, cache_stalled, database_cut])
 @pytest.mark.parametrize(
-    "count", [6, pytest.param(2_000, marks=[pytest.mark.full, pytest.mark.timeout(7_200)])]
+    ("way", "count"),
+    [
+        pytest.param(exercise, 50, id="each operation"),
+        pytest.param(exercise, 8_700, id="each operation, full", marks=FULL),
+        pytest.param(follow_links, 50, id="along the links"),
+        pytest.param(follow_links, 8_200, id="along the links, full", marks=FULL),
+    ],
 )
 async def test_generated_requests_get_declared_answers(
-    site: Site, document: dict[str, Any], count: int
+    site: Site,
+    valkey: Valkey,
+    schema: Any,
+    *,
+    fault: Any,
+    way: Any,
+    count: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    for operation in operations(document):
-        await exercise(site, operation, count, lambda _: False)
-
-
-@pytest.mark.parametrize(
-    "count", [2, pytest.param(500, marks=[pytest.mark.full, pytest.mark.timeout(7_200)])]
-)
-async def test_generated_requests_while_the_database_fails(
-    site: Site, document: dict[str, Any], count: int
-) -> None:
-    async def kill_connections() -> None:
-        async with await psycopg.AsyncConnection.connect(site.urls.admin, autocommit=True) as admin:
-            while True:
-                await admin.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity"
-                    " where datname = current_database() and usename = 'cito_app'"
-                )
-                await asyncio.sleep(0.05)
-
-    killing = asyncio.create_task(kill_connections())
-    try:
-        for operation in operations(document):
-            await exercise(site, operation, count, lambda answer: answer.status_code == 503)
-    finally:
-        killing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await killing
+    sender = Sender(site, asyncio.get_running_loop(), faulty=fault is not everything_well)
+    async with fault(site, valkey):
+        await asyncio.to_thread(way, sender, schema, count)
+    record_property("answers", dict(sorted(sender.statuses.items())))
+    assert sender.wrong == {}
+    assert sender.sent >= count * 0.97

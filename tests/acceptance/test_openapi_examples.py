@@ -60,3 +60,16 @@ async def test_reads_and_changes_say_their_conditional_headers(site: Site) -> No
             assert headers["If-None-Match"] is False, path
         if method == "patch":
             assert headers["If-Match"] is True, path
+
+
+async def test_what_was_made_leads_to_what_can_be_done_with_it(site: Site) -> None:
+    by_name = {operation["operationId"]: operation for _, _, operation in await operations(site)}
+    links = by_name["register_patient"]["responses"]["201"]["links"]
+    assert set(links) == {"read_patient", "change_patient", "delete_patient", "merge_patients"}
+    assert links["change_patient"]["parameters"] == {
+        "path.patient_id": "$response.body#/id",
+        "header.If-Match": "$response.header.ETag",
+    }
+    found = by_name["search_drugs"]["responses"]["200"]["links"]
+    assert found["read_drug"]["parameters"] == {"path.drug_id": "$response.body#/drugs/0/id"}
+    assert "links" not in by_name["look_up_drug"]["responses"]["200"]

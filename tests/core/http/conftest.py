@@ -19,6 +19,7 @@ from cito.core.audit.entry import Entry, decode_entry
 from cito.core.audit.journal import Journal
 from cito.core.audit.segment import FIRST, SUFFIX, Segment
 from cito.core.caller import Caller
+from cito.core.database.errors import QueryFailed
 from cito.core.declarations import rules
 from cito.core.errors import Conflict
 from cito.core.http.audit import Audited, concerns
@@ -43,6 +44,7 @@ class NewThing(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
     contact: Contact | None = None
     born: UUID | None = None
+    caller: Contact | None = None  # the name of a dependency
 
 
 @get("/api/things/{thing_id:uuid}", operation_id="get_thing", opt=rules("things:read", queries=1))
@@ -65,6 +67,8 @@ async def create_thing(data: JSONBody[NewThing]) -> NewThing:
         raise Conflict("another thing has this name")
     if data.name == "bug":
         raise RuntimeError("secret value 4711")
+    if data.name == "refused statement":
+        raise QueryFailed
     return data
 
 

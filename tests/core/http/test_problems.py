@@ -41,6 +41,8 @@ def check(response: httpx.Response, status: int) -> dict[str, object]:
         (b'{"name": "a", "contact": {"phoneNumber": 4711}}', 422, "contact.phoneNumber", "type"),
         (b'{"name": "a", "contact": {"extra": 1}}', 422, "contact.extra", "unknown"),
         (b'{"name": "a", "born": "4711"}', 422, "born", "uuid"),
+        (b'{"name": "a", "caller": 4711}', 422, "caller", "type"),
+        (b'{"name": "a", "caller": {"phoneNumber": 4711}}', 422, "caller.phoneNumber", "type"),
     ],
 )
 async def test_a_bad_body_names_field_and_rule_and_no_value(
@@ -102,14 +104,15 @@ async def test_a_problem_of_ours_passes_through(client: httpx.AsyncClient, site:
     assert document["detail"] == "another thing has this name"
 
 
+@pytest.mark.parametrize(("name", "kind"), [("bug", "RuntimeError"), ("refused statement", "QueryFailed")])
 async def test_a_bug_is_a_500_that_tells_nothing(
-    client: httpx.AsyncClient, site: Site, caplog: pytest.LogCaptureFixture
+    client: httpx.AsyncClient, site: Site, caplog: pytest.LogCaptureFixture, name: str, kind: str
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        response = await client.post("/api/things", json={"name": "bug"}, headers=site.headers())
+        response = await client.post("/api/things", json={"name": name}, headers=site.headers())
     document = check(response, 500)
     assert "4711" not in json.dumps(document)
     assert "4711" not in caplog.text
-    assert "RuntimeError in create_thing" in caplog.text
-    assert site.records[-1].error == "RuntimeError"
+    assert f"{kind} in create_thing" in caplog.text
+    assert site.records[-1].error == kind
     assert site.records[-1].status == 500
