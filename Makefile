@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help install serve test test-full check format docs bench lock clean vulnerabilities
+.PHONY: help install serve test test-full check format docs bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,16 +23,14 @@ test: .venv/.installed-dev ## Run the tests, in under 10 minutes
 test-full: .venv/.installed-dev ## Run every count as promised (long)
 	$(BIN)/pytest
 
-check: .venv/.installed-dev ## Lint, format, types, import contracts, SQL lint, licences
+check: .venv/.installed-dev ## Lint, format, types, import contracts, SQL lint, licences, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint sql -q
 	$(BIN)/python deploy/check_packages.py
-
-vulnerabilities: .venv/.installed-dev ## Ask pip-audit (where it is installed) about the pinned versions
-	$(BIN)/python deploy/check_packages.py --vulnerabilities
+	$(BIN)/python deploy/check_vulnerabilities.py
 
 format: .venv/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .

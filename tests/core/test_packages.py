@@ -1,22 +1,28 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "deploy" / "check_packages.py"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DEPLOY / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where annotations are looked up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> ModuleType:
     """The script, looking at copies of the locks and of the list."""
-    spec = importlib.util.spec_from_file_location("check_packages", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded("check_packages")
     copies = []
     for file in (*module.LOCKS, module.ALLOWED):
         copies.append(tmp_path / file.name)
@@ -68,3 +74,31 @@ def test_a_licence_that_changed_is_found(check: ModuleType) -> None:
 )
 def test_expressions(check: ModuleType, expression: str, *, accepted: bool) -> None:
     assert check.acceptable(expression) is accepted
+
+
+@pytest.mark.parametrize(
+    ("report", "says", "found"),
+    [
+        (b"", ["skipped: no network"], False),
+        (
+            b'{"dependencies": [{"name": "a", "skip_reason": "not found"}]}',
+            ["skipped: no network, or an index without advisories"],
+            False,
+        ),
+        (
+            b'{"dependencies": [{"name": "a", "skip_reason": "?"}, {"name": "b", "version": "1", "vulns": []}]}',
+            ["not known to the index: a"],
+            False,
+        ),
+        (b'{"dependencies": [{"name": "b", "version": "1", "vulns": []}]}', [], False),
+        (
+            b'{"dependencies": [{"name": "b", "version": "1", "vulns": [{"id": "V-1", "fix_versions": ["2"]}]}]}',
+            ["b 1: V-1, corrected in 2"],
+            True,
+        ),
+    ],
+)
+def test_known_vulnerabilities_fail_and_a_missing_network_says_so(
+    report: bytes, says: list[str], *, found: bool
+) -> None:
+    assert loaded("check_vulnerabilities").verdict(report) == (says, found)
