@@ -207,6 +207,10 @@ def _check(settings: Settings) -> None:
     rules = (
         (0 < settings.server.port <= _PORT_MAX, "server.port: between 1 and 65535"),
         (settings.server.workers >= 1, "server.workers: at least 1"),
+        (
+            (settings.server.tls_certificate is None) == (settings.server.tls_key is None),
+            "server.tls_certificate and server.tls_key: both, or neither",
+        ),
         (settings.database.pool_max >= 1, "database.pool_max: at least 1"),
         (0 <= ratio <= 1, "observability.sample_ratio: between 0 and 1"),
         (settings.cache.local_bytes >= _LOCAL_BYTES_MIN, "cache.local_bytes: at least 1048576"),
