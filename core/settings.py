@@ -63,8 +63,9 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_body_bytes: int = 1_048_576
     request_timeout_seconds: float = 15.0
     max_in_flight: int = 1_024  # requests in one process; more are shed, /health never is
-    rate_per_subject_per_second: float = 500.0
-    rate_per_clinic_per_second: float = 5_000.0
+    # A net under programs that run wild, above what a node answers: see docs/security.md for rates that people need.
+    rate_per_subject_per_second: float = 50_000.0
+    rate_per_clinic_per_second: float = 100_000.0
     cors_origins: tuple[str, ...] = ()
 
 
@@ -140,6 +141,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read `path` (None: `cito.toml` where it exists, else defaults), then `CITO_SECTION__KEY` over it.
 
+    `CITO_SECTION__KEY_FILE` names a file that holds the value, as container platforms hand over secrets.
+
     Raises:
         SettingsError: one line that names the first wrong key and the rule.
     """
@@ -181,8 +184,17 @@ def _overlay(tree: dict[str, Any], variable: str, value: str) -> None:
         return
     struct = get_type_hints(Settings).get(section)
     fields = get_type_hints(struct) if struct is not None and hasattr(struct, "__struct_fields__") else {}
+    if key not in fields and key.removesuffix("_file") in fields:
+        key, value = key.removesuffix("_file"), _content(variable, Path(value))
     is_list = "tuple" in str(fields.get(key, ""))
     tree.setdefault(section, {})[key] = [v for v in value.split(",") if v] if is_list else value
+
+
+def _content(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"{variable}: names a file that cannot be read") from None
 
 
 def _decode(kind: type[Any], value: object) -> Any:
@@ -232,6 +244,10 @@ def _check(settings: Settings) -> None:
         if not (settings.auth.secret or settings.auth.jwks_file):
             raise SettingsError(
                 "auth.secret or auth.jwks_file: required in production, nothing is made up there"
+            )
+        if not settings.audit.key:
+            raise SettingsError(
+                "audit.key (CITO_AUDIT__KEY): required in production; `openssl rand -hex 32` makes one"
             )
         if EMBEDDED in (settings.database.url, settings.cache.url):
             raise SettingsError("database.url and cache.url: name real servers in production, not `embedded`")

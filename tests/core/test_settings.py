@@ -7,7 +7,7 @@ import pytest
 
 from cito.core.settings import Settings, SettingsError, load_settings, plugin_settings
 
-SECRET = {"CITO_AUTH__SECRET": "s" * 32}
+SECRET = {"CITO_AUTH__SECRET": "s" * 32, "CITO_AUDIT__KEY": "ab" * 32}
 SERVERS = {"CITO_DATABASE__URL": "postgresql://db/cito", "CITO_CACHE__URL": "rediss://cache:6379"}
 
 
@@ -57,7 +57,14 @@ def test_environment_goes_over_the_file(tmp_path: Path) -> None:
         ("", {"CITO_CACHE__URL": "memcached://x"}, "cache.url: `embedded` or a redis:// or rediss:// URL"),
         ("environment = 'staging'", {}, "environment: "),
         ("plugins = [", {}, "cito.toml"),
+        ("[server]\ntls_key = 'key.pem'", {}, "server.tls_certificate and server.tls_key: both, or neither"),
+        ("", {"CITO_AUDIT__KEY_FILE": "/no/such/file"}, "CITO_AUDIT__KEY_FILE: names a file that cannot be"),
         ("environment = 'production'", SERVERS, "auth.secret or auth.jwks_file: required in production"),
+        (
+            "environment = 'production'",
+            SERVERS | {"CITO_AUTH__SECRET": "s" * 32},
+            "audit.key (CITO_AUDIT__KEY): required in production",
+        ),
         ("environment = 'production'", SECRET, "database.url and cache.url: name real servers"),
     ],
 )
@@ -73,6 +80,15 @@ def test_a_mistake_is_one_line_that_names_it(
 def test_production_with_secret_and_servers_is_accepted(tmp_path: Path) -> None:
     settings = load_settings(written(tmp_path, "environment = 'production'"), SECRET | SERVERS)
     assert settings.environment == "production"
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "audit-key"
+    secret.write_text("ab" * 32 + "\n")
+    keys = {"CITO_AUDIT__KEY_FILE": str(secret), "CITO_AUTH__JWKS_FILE": "keys.json"}
+    settings = load_settings(written(tmp_path, ""), keys)
+    assert settings.audit.key == "ab" * 32
+    assert settings.auth.jwks_file == Path("keys.json")
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
