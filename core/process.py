@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 
 from cito.core.app import create_app, opened
 from cito.core.assembly import Assembly, assemble_cito, resolved
@@ -24,6 +22,7 @@ from cito.core.audit.keys import audit_key
 from cito.core.audit.ship import Shipper
 from cito.core.clock import Clock
 from cito.core.draining import draining
+from cito.core.http.server import Server
 from cito.core.jobs.worker import run_worker
 from cito.core.logs import set_up_logs
 from cito.core.relaying import run_relay
@@ -40,16 +39,13 @@ async def api(assembly: Assembly, clock: Clock) -> None:
         create_app(assembly, resolved(assembly.settings), clock),
         address=server.host,
         port=server.port,
-        interface=Interfaces.ASGI,
         ssl_cert=server.tls_certificate,
         ssl_key=server.tls_key,
-        websockets=False,
-        log_enabled=False,
     )
 
     def stop() -> None:
         draining.begin()
-        granian.stop()  # type: ignore[no-untyped-call]  # granian leaves it unannotated
+        granian.stop()
 
     _on_stop(stop)
     await granian.serve()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from uuid import UUID
 
 import msgspec
@@ -17,7 +18,8 @@ from cito.core.audit.segment import Segment
 from cito.core.ids import new_id
 
 SEGMENT_BYTES = 4 * 1024 * 1024
-_PATIENTS_PER_ENTRY = 1_000
+MOST_PATIENTS = 1_000
+"""Of one entry; more are split over several."""
 _RETRY_NS = 500_000_000
 _LATEST = "latest"
 
@@ -44,6 +46,7 @@ class Journal:
         self._segment: Segment | None = None
         self._month_ends_ns = 0
         self._retry_ns = 0
+        self._writing = Lock()
 
     def write(self, entry: Entry) -> None:
         """Put an entry into the kernel.
@@ -51,22 +54,31 @@ class Journal:
         Raises:
             JournalFullError: there is no room.
         """
-        if len(entry.patients) > _PATIENTS_PER_ENTRY:
+        if len(entry.patients) > MOST_PATIENTS:
             for part in _split(entry):
                 self.write(part)
             return
-        payload = encode_entry(entry)
-        segment = self._segment
-        if segment is not None and entry.occurred_ns < self._month_ends_ns and segment.append(payload):
-            return
-        if not self._new_segment(entry.occurred_ns).append(payload):
-            raise JournalFullError
+        self.append(encode_entry(entry), entry.occurred_ns)
+
+    def append(self, payload: bytes, occurred_ns: int) -> None:
+        """Put an encoded entry, of at most `MOST_PATIENTS`, into the kernel. Any thread may.
+
+        Raises:
+            JournalFullError: there is no room.
+        """
+        with self._writing:
+            segment = self._segment
+            if segment is not None and occurred_ns < self._month_ends_ns and segment.append(payload):
+                return
+            if not self._new_segment(occurred_ns).append(payload):
+                raise JournalFullError
 
     def close(self) -> None:
         """End the chain: from now on a missing last row would be noticed."""
-        if self._segment is not None:
-            self._close_segment(self._segment)
-            self._segment = None
+        with self._writing:
+            if self._segment is not None:
+                self._close_segment(self._segment)
+                self._segment = None
 
     def _new_segment(self, now_ns: int) -> Segment:
         """Open the next segment, then close the present one.
@@ -116,8 +128,8 @@ def marker(action: str, occurred_ns: int, previous: str | None) -> Entry:
 
 def _split(entry: Entry) -> list[Entry]:
     return [
-        msgspec.structs.replace(entry, patients=entry.patients[start : start + _PATIENTS_PER_ENTRY])
-        for start in range(0, len(entry.patients), _PATIENTS_PER_ENTRY)
+        msgspec.structs.replace(entry, patients=entry.patients[start : start + MOST_PATIENTS])
+        for start in range(0, len(entry.patients), MOST_PATIENTS)
     ]
 
 

@@ -83,9 +83,7 @@ class Segment:
         end = start + _RECORD.size + len(payload)
         if end + keep > self.size:
             return False
-        body = start + _RECORD.size
-        self.map[body:end] = payload
-        _LENGTH.pack_into(self.map, start + 4, zlib.crc32(payload))
+        self.map[start + _LENGTH.size : end] = _LENGTH.pack(zlib.crc32(payload)) + payload
         _LENGTH.pack_into(self.map, start, len(payload))
         self.end = end
         return True

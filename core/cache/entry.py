@@ -36,6 +36,7 @@ class Entry(Generic[V]):
     """
 
     __slots__ = (
+        "__weakref__",
         "absent",
         "body",
         "check_at",

@@ -18,6 +18,8 @@ CALLER = "cito.caller"  # Caller, once the token held
 ACCESS = "cito.access"  # http.audit.Access, once the route is known
 ENTRY = "cito.entry"  # cache.Entry, where it alone, with path, query and caller, makes the answer
 
+ASKED = "cito.asked"  # present: the server has asked the fast path, which has no answer
+
 
 def is_api_path(path: str) -> bool:
     """Tell whether a path is under `/api`, however it is written (Litestar folds `//`)."""

@@ -78,20 +78,34 @@ def raw_answer(
         if_none_match: the request's header.
         accept_encoding: the request's header, possibly empty.
     """
-    if entry.not_modified or (if_none_match is not None and _matches(if_none_match, entry.etag)):
-        unchanged = entry.coded.get(b"304")
-        if unchanged is None:
-            unchanged = entry.coded[b"304"] = (_validators(entry, b""), b"")
-        return NOT_MODIFIED, (*unchanged[0], (b"age", b"%d" % entry.age_seconds)), b""
-    coding = _coding(accept_encoding) if len(entry.body) >= CODE_FROM else b""
-    made = entry.coded.get(coding)
+    age = (b"age", b"%d" % entry.age_seconds)
+    if entry.not_modified or (if_none_match is not None and matches(if_none_match, entry.etag)):
+        return NOT_MODIFIED, (*unchanged(entry), age), b""
+    headers, body = coded(entry, choose_coding(entry, accept_encoding))
+    return HTTP_OK, (*headers, age), body
+
+
+def unchanged(entry: Entry[Any]) -> RawHeaders:
+    """Return the constant headers of a 304, made once per entry."""
+    made = entry.coded.get(b"304")
     if made is None:
-        made = _code(entry, coding)
-    return 200, (*made[0], (b"age", b"%d" % entry.age_seconds)), made[1]
+        made = entry.coded[b"304"] = (_validators(entry, b""), b"")
+    headers: RawHeaders = made[0]
+    return headers
 
 
-def _matches(if_none_match: bytes, etag: str) -> bool:
-    """Compare weakly (RFC 9110 13.1.2), whatever the coding of the copy that the client has."""
+def coded(entry: Entry[Any], coding: bytes) -> tuple[RawHeaders, bytes]:
+    """Return constant headers and body of a 200 in a content coding, made once per entry."""
+    return entry.coded.get(coding) or _code(entry, coding)
+
+
+def choose_coding(entry: Entry[Any], accept_encoding: bytes) -> bytes:
+    """Return the content coding of an answer: none for a short body, else the best that the client takes."""
+    return _coding(accept_encoding) if len(entry.body) >= CODE_FROM else b""
+
+
+def matches(if_none_match: bytes, etag: str) -> bool:
+    """Compare an entity tag weakly (RFC 9110 13.1.2), whatever the coding of the copy that the client has."""
     own = etag.encode()
     for given in if_none_match.split(b","):
         tag = given.strip().removeprefix(b"W/")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from threading import Lock
 
 from cito.core.cache.shared import SharedAway
 
@@ -40,33 +41,52 @@ class Rate:
         name: keeps counters of several limits apart.
         per_second: what the whole deployment lets through.
         now: seconds, of a clock that all processes share roughly.
+        lock: held while a bucket changes.
     """
 
-    def __init__(self, name: str, per_second: float, now: Callable[[], float]) -> None:
+    def __init__(self, name: str, per_second: float, now: Callable[[], float], lock: Lock) -> None:
         self._name = name
         self._rate = max(1, round(per_second * WINDOW_SECONDS))
         self._part = max(1, self._rate // _PARTS)
         self._now = now
+        self._lock = lock
         self._buckets: dict[object, Bucket] = {}
         self.count: Count = _alone
 
     def take(self, caller: object) -> Bucket | None:
         """Take one request out of a caller's bucket. A bucket is returned when it is empty: see `refill`."""
-        bucket = self._buckets.get(caller)
-        if bucket is None:
-            bucket = self._new_bucket(caller)
         window = int(self._now())
-        if bucket.window != window:
-            bucket.window = window
-            bucket.left = self._part
-            bucket.leased = 0
-            bucket.exhausted = False
-        if bucket.left:
-            bucket.left -= 1
-            if bucket.left * 2 == self._part and bucket.leasing is None and not bucket.exhausted:
+        with self._lock:
+            bucket = self._buckets.get(caller)
+            if bucket is None:
+                bucket = self._new_bucket(caller)
+            if bucket.window != window:
+                bucket.window = window
+                bucket.left = self._part
+                bucket.leased = 0
+                bucket.exhausted = False
+            if not bucket.left:
+                return bucket
+            if self._lease_is_due(bucket):
                 bucket.leasing = asyncio.create_task(self._lease(caller, bucket))
+            bucket.left -= 1
+        return None
+
+    def plenty(self, caller: object, window: int) -> Bucket | None:
+        """Return a caller's bucket if one can be taken out of it and nothing else is to be done.
+
+        Args:
+            caller: whose bucket.
+            window: the present one. Whoever asks holds the lock, on whatever thread.
+        """
+        bucket = self._buckets.get(caller)
+        if bucket is None or bucket.window != window or not bucket.left or self._lease_is_due(bucket):
             return None
         return bucket
+
+    def _lease_is_due(self, bucket: Bucket) -> bool:
+        """Tell whether the next one taken leaves half of a part: time to lease the next part."""
+        return bucket.left * 2 == self._part + 2 and bucket.leasing is None and not bucket.exhausted
 
     async def refill(self, caller: object, bucket: Bucket) -> bool:
         """Wait for further requests and take one. False: the caller has had all there are in this window."""
@@ -74,9 +94,10 @@ class Rate:
             if bucket.leasing is None:
                 bucket.leasing = asyncio.create_task(self._lease(caller, bucket))
             await asyncio.shield(bucket.leasing)
-            if bucket.left:
-                bucket.left -= 1
-                return True
+            with self._lock:
+                if bucket.left:
+                    bucket.left -= 1
+                    return True
             if bucket.window != int(self._now()):
                 return self.take(caller) is None
         return False
@@ -99,12 +120,13 @@ class Rate:
             total = bucket.leased + amount
         finally:
             bucket.leasing = None
-        if bucket.window != window:
-            return
-        bucket.leased += amount
-        granted = max(0, min(self._part, self._rate - (total - self._part)))
-        bucket.left += granted
-        bucket.exhausted = granted == 0
+        with self._lock:
+            if bucket.window != window:
+                return
+            bucket.leased += amount
+            granted = max(0, min(self._part, self._rate - (total - self._part)))
+            bucket.left += granted
+            bucket.exhausted = granted == 0
 
     def _new_bucket(self, caller: object) -> Bucket:
         if len(self._buckets) >= _MAX_BUCKETS:

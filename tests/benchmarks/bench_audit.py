@@ -14,7 +14,7 @@ import tempfile
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from harness import CLIENT_CORE, Subject, arguments, compare, report
@@ -77,17 +77,9 @@ async def _never(_: Entry) -> None:
 
 async def serve(settings: Settings) -> None:
     """Serve the application on PORT."""
-    from granian.constants import Interfaces  # noqa: PLC0415 - only the server needs it
-    from granian.server.embed import Server  # noqa: PLC0415
+    from cito.core.http.server import Server  # noqa: PLC0415 - only the server needs it
 
-    server = Server(
-        cast("Any", application(settings)),
-        address="127.0.0.1",
-        port=int(os.environ["PORT"]),
-        interface=Interfaces.ASGI,
-        log_enabled=False,
-    )
-    await server.serve()
+    await Server(application(settings), address="127.0.0.1", port=int(os.environ["PORT"])).serve()
 
 
 def main() -> None:

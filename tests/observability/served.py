@@ -7,11 +7,10 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from support import Site
 
 from cito.core.app import create_app
+from cito.core.http.server import Server
 
 
 @asynccontextmanager
@@ -20,7 +19,7 @@ async def serving(site: Site) -> AsyncIterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     app = create_app(site.assembly, site.urls)
-    server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
+    server = Server(app, address="127.0.0.1", port=port)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(10):
         while True:

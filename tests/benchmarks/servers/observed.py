@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 
 from cito.core.app import create_app
 from cito.core.assembly import assemble_cito, resolved
 from cito.core.cache.engine import Cache
+from cito.core.http.server import Server
 from cito.core.logs import set_up_logs
 
 
@@ -39,8 +38,7 @@ async def serve(wrap: Callable[[Any], Any] = lambda app: app) -> None:
     assembly = assemble_cito(None)
     app = wrap(create_app(assembly, resolved(assembly.settings)))
     port = int(os.environ["PORT"])
-    server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
-    await server.serve()
+    await Server(app, address="127.0.0.1", port=port).serve()
 
 
 if __name__ == "__main__":

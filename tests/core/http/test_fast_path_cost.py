@@ -1,0 +1,121 @@
+"""What one hit of the fast path may cost, counted, not timed: calls, instructions of the interpreter, memory.
+
+The counts hold for the whole hit with audit and default telemetry: found, written down, its record folded. A change
+that exceeds one either is worth it, and raises the bound with its reason, or is none.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from cito.core.settings import Settings
+from cito.observability.histogram import bounds_with
+from cito.observability.metrics import Metrics
+from cito.observability.recorder import Recorder
+
+from .hot import hot_app, hot_scope, local_entry
+
+MOST_PYTHON_CALLS = 21
+MOST_C_CALLS = 45
+MOST_INSTRUCTIONS = 1_000
+MOST_PEAK_BYTES = 4_000
+
+
+@pytest.fixture
+async def hit(tmp_path: Path) -> Callable[[], None]:
+    """One hit from end to end, as the server drives it."""
+    settings = Settings(home=tmp_path)
+    entry = local_entry()
+    recorder = Recorder(Metrics(bounds_with([5])), {}, 1 << 60, 1 << 60, {})
+    app = hot_app(settings, entry, (recorder.take,))
+    for rate in (app._limits, app._limits._subjects, app._limits._clinics):
+        rate._now = lambda: 1.0  # one second without end: no window begins amid a count
+    scope = hot_scope(settings)
+    for _ in range(2):
+        await app(dict(scope), _receive, _send)
+
+    def once() -> None:
+        found = app.find(scope)
+        assert found is not None
+        app.finish(found)
+
+    for _ in range(100):
+        once()
+    return once
+
+
+async def _receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_: Any) -> None: ...
+
+
+def test_a_hit_makes_few_calls(hit: Callable[[], None]) -> None:
+    counts = {"call": 0, "c_call": 0}
+
+    def note(_: FrameType, event: str, __: object) -> None:
+        if event in counts:
+            counts[event] += 1
+
+    sys.setprofile(note)
+    try:
+        hit()
+    finally:
+        sys.setprofile(None)
+    assert counts["call"] <= MOST_PYTHON_CALLS, counts
+    assert counts["c_call"] <= MOST_C_CALLS, counts
+
+
+def test_a_hit_runs_few_instructions(hit: Callable[[], None]) -> None:
+    instructions = 0
+
+    def note(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal instructions
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        instructions += event == "opcode"
+        return note
+
+    before = sys.gettrace()
+    sys.settrace(note)
+    try:
+        hit()
+    finally:
+        sys.settrace(before)
+    assert instructions <= MOST_INSTRUCTIONS, instructions
+
+
+def test_a_hit_needs_little_memory_and_keeps_none(hit: Callable[[], None]) -> None:
+    with _traced():
+        for _ in range(1_000):  # fills the interpreter's own lists of spare objects
+            hit()
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        hit()
+        _, peak = tracemalloc.get_traced_memory()
+        for _ in range(1_000):
+            hit()
+        after, _ = tracemalloc.get_traced_memory()
+    assert peak - before <= MOST_PEAK_BYTES, peak - before
+    assert after - before < 1_000, after - before
+
+
+@contextmanager
+def _traced() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+        gc.enable()
