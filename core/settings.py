@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -15,6 +15,8 @@ EMBEDDED = "embedded"
 _PORT_MAX = 65_535
 _LOCAL_BYTES_MIN = 1_048_576
 S = TypeVar("S", bound=msgspec.Struct)
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^@:/?#,\[\]]*)(?::\d*)?"
+_URL = re.compile(rf"[a-z]+://(?:[^@/?#]*@)?{_HOST}(?:,{_HOST})*(?:[/?#].*)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 
 
@@ -213,6 +215,24 @@ def _readable(message: str) -> str:
     return f"{path}: {rule[0].lower()}{rule[1:]}".replace("`", "") if path else rule
 
 
+def _urls(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the name and the value of each URL that is given."""
+    database, observed = settings.database, settings.observability
+    given = {
+        "database.url": database.url,
+        "database.owner_url": database.owner_url,
+        **{f"database.replicas[{number}]": url for number, url in enumerate(database.replicas)},
+        "cache.url": settings.cache.url,
+        "jobs.broker_url": settings.jobs.broker_url,
+        "observability.otlp_url": observed.otlp_url,
+        "observability.cloudwatch_url": observed.cloudwatch_url,
+        "observability.webhook_url": observed.webhook_url,
+    }
+    for name, url in given.items():
+        if url and url != EMBEDDED:
+            yield name, url
+
+
 def _check(settings: Settings) -> None:
     """Hold the rules that types cannot say."""
     ratio = settings.observability.sample_ratio
@@ -240,6 +260,9 @@ def _check(settings: Settings) -> None:
     for holds, rule in rules:
         if not holds:
             raise SettingsError(rule)
+    for name, url in _urls(settings):
+        if not _URL.fullmatch(url):  # else whoever connects would quote a half of the password as the host
+            raise SettingsError(f"{name}: not a URL; percent-encode what is special in its password")
     if settings.environment == "production":
         if not (settings.auth.secret or settings.auth.jwks_file):
             raise SettingsError(

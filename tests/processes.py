@@ -65,10 +65,13 @@ class ApiProcess:
             self.process = subprocess.Popen(command, env=self.environment, stderr=said)  # noqa: ASYNC220 - at once
         async with self.client() as client:
             for _ in range(600):
+                if self.process.poll() is not None:
+                    break
                 with contextlib.suppress(httpx.TransportError):
                     if (await client.get("/health")).status_code == 200:
                         return
                 await asyncio.sleep(0.05)
+        self.kill()
         raise AssertionError("the API did not start")
 
     def kill(self) -> None:

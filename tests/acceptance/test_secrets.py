@@ -1,0 +1,184 @@
+"""Every setting that is a secret holds a marked one: no command, log, problem or page of an administrator shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from processes import ApiProcess, free_port
+from support import OpenSite, Site
+
+from cito.core.cli import main
+from cito.core.http.tokens import mint
+from cito.core.settings import AuthSettings, Settings
+
+MARK = "Marked-5ecret"
+
+
+def marked(url: str) -> str:
+    """The same server, with a password that nobody asks for."""
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("@")[2] or rest
+    user = rest.partition("@")[0].partition(":")[0] if "@" in rest else "default"
+    return f"{scheme}://{user}:{MARK}-{len(url)}@{host}"
+
+
+def planted(site: Site, elsewhere: int) -> dict[str, str]:
+    """The settings of a Cito whose servers are there, and whose exporters reach nobody."""
+    key = (MARK.encode() * 4)[:32].hex()
+    return {
+        "DATABASE__REPLICAS": f"postgresql://cito_app:{MARK}-replica@127.0.0.1:{elsewhere}/cito",
+        "AUTH__SECRET": f"{MARK}-for-tokens-of-32-bytes-and-more",
+        "AUDIT__KEY": key,
+        "JOBS__BROKER_URL": f"redis://default:{MARK}-broker@127.0.0.1:{elsewhere}",
+        "OBSERVABILITY__OTLP_URL": f"http://user:{MARK}-otlp@127.0.0.1:{elsewhere}/{MARK}",
+        "OBSERVABILITY__OTLP_KEY": f"{MARK}-otlp-key",
+        "OBSERVABILITY__WEBHOOK_URL": f"http://127.0.0.1:{elsewhere}/services/{MARK}-webhook",
+        "OBSERVABILITY__WEBHOOK_SECRET": f"{MARK}-webhook-secret",
+        "OBSERVABILITY__EXPORT_SECONDS": "0.2",
+        "OBSERVABILITY__SAMPLE_RATIO": "1",
+        "OBSERVABILITY__LOG_LEVEL": "debug",
+    }
+
+
+def shown(text: str) -> list[str]:
+    """Lines that show a secret: as it is, as hex, quoted for a URL."""
+    marks = (MARK, MARK.encode().hex(), quote(MARK, safe=""))
+    return [line for line in text.splitlines() if any(mark.lower() in line.lower() for mark in marks)]
+
+
+@dataclass(frozen=True)
+class Served:
+    site: Site
+    process: ApiProcess
+    environment: dict[str, str]
+
+    @property
+    def headers(self) -> Callable[[str], dict[str, str]]:
+        auth = AuthSettings(secret=self.environment["CITO_AUTH__SECRET"])
+        settings = Settings(home=self.process.home, auth=auth)
+        return lambda role: {"Authorization": f"Bearer {mint(settings, role, None)}"}
+
+
+@pytest.fixture(scope="module")
+async def served(open_site: OpenSite, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    folder = tmp_path_factory.mktemp("home")
+    async with open_site(plugins=()) as site:
+        urls = type(site.urls)(
+            **{name: marked(getattr(site.urls, name)) for name in ("admin", "owner", "app", "cache")}
+        )
+        settings = planted(site, free_port())
+        process = ApiProcess(urls, folder, (), settings, log=folder / "log")
+        await process.start()
+        try:
+            yield Served(site, process, process.environment)
+        finally:
+            process.kill()
+
+
+async def cito(served: Served, *arguments: str, **changed: str) -> tuple[int, str]:
+    """Run a command in this process; returns its exit code and all that it printed."""
+
+    def run() -> tuple[int, str]:
+        said = io.StringIO()
+        with (
+            mock.patch.dict(os.environ, {**served.environment, **changed}),
+            mock.patch.object(sys, "argv", ["cito", *arguments]),
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+            pytest.raises(SystemExit) as left,
+        ):
+            main()
+        return int(left.value.code or 0), said.getvalue()
+
+    return await asyncio.to_thread(run)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("doctor",),
+        ("doctor", "--json"),
+        ("plugins",),
+        ("plugins", "--json"),
+        ("cache", "stats", "--json"),
+        ("audit", "verify", "--json"),
+    ],
+    ids=" ".join,
+)
+async def test_no_command_shows_a_secret(served: Served, command: tuple[str, ...]) -> None:
+    code, said = await cito(served, *command)
+    assert code in (0, 1), said
+    assert said
+    assert shown(said) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"CITO_DATABASE__URL": f"postgresql://cito_app:{MARK}@127.0.0.1:1/cito"}, 3),
+        ({"CITO_DATABASE__URL": f"postgresql://cito_app:x@{MARK}@127.0.0.1:1/cito"}, 2),
+        ({"CITO_DATABASE__URL": f"postgresql://cito_app:{MARK}/x@127.0.0.1:1/cito"}, 2),
+        ({"CITO_CACHE__URL": f"redis://default:{MARK}@127.0.0.1:1"}, 3),
+        ({"CITO_CACHE__URL": f"redis://default:x@{MARK}@127.0.0.1:1"}, 2),
+        ({"CITO_CACHE__URL": f"http://default:{MARK}@127.0.0.1:1"}, 2),
+        ({"CITO_AUTH__SECRET_FILE": f"/{MARK}"}, 2),
+        ({"CITO_OBSERVABILITY__OTLP_URL": f"http://x:{MARK}/y@127.0.0.1"}, 2),
+    ],
+    ids=range(8),
+)
+async def test_no_refusal_shows_a_secret(served: Served, changed: dict[str, str], code: int) -> None:
+    left, said = await cito(served, "cache", "warm", **changed)
+    assert left == code, said
+    assert said
+    assert shown(said) == []
+
+
+async def test_no_answer_for_administrators_shows_a_secret(served: Served) -> None:
+    async with served.process.client() as client:
+        for role, path in [
+            ("admin", "/api/admin/performance"),
+            ("auditor", "/api/admin/audit"),
+            ("admin", "/metrics"),
+            ("admin", "/ready"),
+            ("admin", "/docs/openapi.json"),
+            ("admin", "/admin/performance"),
+        ]:
+            answer = await client.get(path, headers=served.headers(role))
+            assert answer.status_code == 200, answer.text
+            assert shown(answer.text) == [], path
+            assert shown(str(answer.headers)) == [], path
+
+
+async def test_no_log_shows_a_secret(served: Served) -> None:
+    """Neither of a process whose exporters and replica fail, nor of one that cannot start."""
+    log = served.process.log
+    assert log is not None
+    async with served.process.client() as client:
+        wrong = await client.put(
+            "/api/admin/log-level", json={"level": MARK}, headers=served.headers("admin")
+        )
+        assert wrong.status_code == 422
+    served.process.stop()
+    said = log.read_text()
+    assert "replica" in said, "what fails is told"
+    lines = [msgspec.json.decode(line) for line in said.splitlines() if line.startswith("{")]
+    assert lines
+    assert shown(said) == []
+    without = ApiProcess(
+        served.process.urls, served.process.home, (), {**served.process.settings, "AUDIT__KEY": MARK}, log=log
+    )
+    with pytest.raises(AssertionError, match="did not start"):
+        await without.start()
+    assert "audit.key: 64 hex digits" in Path(log).read_text()
+    assert shown(Path(log).read_text()) == []
