@@ -7,6 +7,7 @@ a process has is opened in `opened` and closed in reverse.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -32,6 +33,8 @@ from cito.core.http.layers import Layers
 from cito.core.http.problems import PROBLEM_HANDLERS
 from cito.core.relaying import standby_relay
 
+_log = logging.getLogger("cito")
+
 
 def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> App:
     """Return the application; its database and cache are opened by ASGI's lifespan.
@@ -48,8 +51,13 @@ def create_app(assembly: Assembly, urls: Urls, clock: Clock | None = None) -> Ap
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
-        async with opened(assembly, urls, clock) as context, layers.running(context):
-            held["context"] = context
+        async with AsyncExitStack() as stack:
+            try:
+                held["context"] = await stack.enter_async_context(opened(assembly, urls, clock))
+                await stack.enter_async_context(layers.running(held["context"]))
+            except Exception:
+                _log.exception("the API cannot start")  # the server itself would not say why
+                raise
             yield
 
     def provide_context() -> Context:
