@@ -94,7 +94,7 @@ async def opened(assembly: Assembly, urls: Urls, clock: Clock) -> AsyncIterator[
     settings = assembly.settings
     queries = {name: owned.value for name, owned in assembly.sources.queries.items()}
     async with AsyncExitStack() as stack:
-        database = await Database.open(settings.database, urls.app, queries, processes=assembly.processes)
+        database = await Database.open(settings.database, urls.app, queries, size=assembly.pool_size)
         stack.push_async_callback(database.close)
         cache = await Cache.open(settings, urls.cache, database, assembly.registry, clock)
         stack.push_async_callback(cache.close)

@@ -34,9 +34,14 @@ class Assembly:
         return [(one.name, one.plugin.sql) for one in self.registry.plugins if one.plugin.sql is not None]
 
     @property
-    def processes(self) -> int:
-        """How many processes of this node share the connections: API processes, relay and worker."""
-        return self.settings.server.workers + 2
+    def pool_size(self) -> int:
+        """How many connections one process may pool, so that all of a node hold `database.pool_max` at most.
+
+        API processes and the worker have pools, and each of them one more connection while it stands by for the
+        relay; relay and audit have one each.
+        """
+        pools = self.settings.server.workers + 1
+        return max(1, (self.settings.database.pool_max - pools - 2) // pools)
 
 
 def assemble_cito(config: Path | None, **overrides: object) -> Assembly:

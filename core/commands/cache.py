@@ -261,9 +261,7 @@ async def _opened(
 ) -> AsyncIterator[_Opened]:
     queries = {name: owned.value for name, owned in assembly.sources.queries.items()}
     settings = assembly.settings
-    database = await Database.open(
-        settings.database, database_url, queries, processes=settings.database.pool_max
-    )
+    database = await Database.open(settings.database, database_url, queries, size=1)
     cache = await Cache.open(settings, cache_url, database, assembly.registry)
     shared = SharedTier(cache_url, cache.names, _DEADLINE_SECONDS)
     try:

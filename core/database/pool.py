@@ -83,7 +83,7 @@ class Database:
 
     @classmethod
     async def open(
-        cls, settings: PoolSettings, url: str, queries: Mapping[str, NamedQuery], *, processes: int = 1
+        cls, settings: PoolSettings, url: str, queries: Mapping[str, NamedQuery], *, size: int | None = None
     ) -> Database:
         """Connect as the application role.
 
@@ -91,7 +91,7 @@ class Database:
             settings: limits.
             url: a libpq URL.
             queries: all plugins' named queries.
-            processes: how many processes of this node share `settings.pool_max`.
+            size: most connections of this process; None: all of `settings.pool_max`.
 
         Raises:
             DatabaseProblem: the server is not there or refuses.
@@ -99,7 +99,7 @@ class Database:
         pool, *replicas = (
             Pool(
                 each,
-                size=max(1, settings.pool_max // max(1, processes)),
+                size=size or settings.pool_max,
                 acquire_timeout_seconds=settings.acquire_timeout_seconds,
                 idle_seconds=settings.idle_seconds,
             )

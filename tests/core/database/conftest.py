@@ -115,10 +115,10 @@ class Wards:
 
     @asynccontextmanager
     async def open(
-        self, url: str | None = None, processes: int = 1, **settings: Any
+        self, url: str | None = None, size: int | None = None, **settings: Any
     ) -> AsyncIterator[Database]:
         database = await Database.open(
-            DatabaseSettings(**settings), url or self.urls.app, self.queries, processes=processes
+            DatabaseSettings(**settings), url or self.urls.app, self.queries, size=size
         )
         try:
             yield database

@@ -21,8 +21,8 @@ async def until(true) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_the_processes_of_a_node_share_its_connections(wards):
-    async with wards.open(pool_max=20, processes=3) as database:
+async def test_a_process_opens_its_share_of_the_connections_and_no_more(wards):
+    async with wards.open(pool_max=20, size=6) as database:
         await asyncio.gather(*(wards.sleep.one(database.reader(A), wards.Seconds(0.01)) for _ in range(20)))
         figures = database.figures()
         assert (figures.size, figures.idle, figures.active) == (6, 6, 0)
