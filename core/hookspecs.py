@@ -33,6 +33,7 @@ from cito.core.declarations import (
 if TYPE_CHECKING:
     from cito.core.context import Context
     from cito.core.database.query import Query, Statement
+    from cito.core.settings import Settings
     from cito.core.telemetry import Record
 
 PROJECT = "cito"
@@ -145,6 +146,16 @@ class Plugin:
             context: database, cache, settings and clock of this process.
         """
         del context
+        return nullcontext()
+
+    @hookspec
+    def relay_lifespan(self, settings: Settings) -> AbstractAsyncContextManager[None]:
+        """Hold what the plugin needs in the relay's own process, which has no context; `job_finished` tells its steps.
+
+        Args:
+            settings: of this Cito.
+        """
+        del settings
         return nullcontext()
 
     # -- events: frozen into a tuple at assembly, called without pluggy; they must not block or raise ------

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,11 @@ async def worker(assembly: Assembly, clock: Clock) -> None:
 
 async def relay(assembly: Assembly, _clock: Clock) -> None:
     """Carry what the database says is stale to the shared cache."""
-    urls = resolved(assembly.settings)
-    await _until_stopped(run_relay(assembly.settings, assembly.registry, urls.app, urls.cache))
+    settings, registry, urls = assembly.settings, assembly.registry, resolved(assembly.settings)
+    async with AsyncExitStack() as stack:
+        for enabled in registry.plugins:
+            await stack.enter_async_context(enabled.plugin.relay_lifespan(settings))
+        await _until_stopped(run_relay(settings, registry, urls.app, urls.cache))
 
 
 async def audit(assembly: Assembly, _: Clock) -> None:

@@ -108,7 +108,7 @@ _DECLARATIONS: dict[str, tuple[str, type | None]] = {
     "register_commands": ("commands", d.Command),
 }
 _EVENTS = {"request_finished": "request_subscribers", "job_finished": "job_subscribers"}
-HOOKS = (*_DECLARATIONS, "lifespan", *_EVENTS)
+HOOKS = (*_DECLARATIONS, "lifespan", "relay_lifespan", *_EVENTS)
 
 
 def installed() -> tuple[str, ...]:

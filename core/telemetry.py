@@ -25,6 +25,8 @@ class What(IntEnum):
     SHARED_CACHE = 6  # one round trip to Redis or Valkey; amount: commands
     COMMIT = 7
     LOCK = 8
+    BUMP = 9  # after a commit: new stamps for what it made stale, until every process has been sent them
+    LAG = 10  # name: the stage; code is empty; how old a piece of news was
 
 
 class Event(NamedTuple):
@@ -109,6 +111,10 @@ class Record:
         self.events.append(
             _new_tuple(Event, (what, name, start_ns, perf_counter_ns() - start_ns, code, amount))
         )
+
+    def timed(self, what: What, name: str, start_ns: int, duration_ns: int, *, amount: int = 0) -> None:
+        """Append a step whose length was measured elsewhere."""
+        self.events.append(Event(what, name, start_ns, duration_ns, "", amount))
 
     def query(self, name: str, start_ns: int, *, code: str = "", amount: int = 0) -> None:
         """Append a query that began at `start_ns` and ends now; call it where the caller's frames are on the stack."""

@@ -42,11 +42,14 @@ REQUESTS = "http.server.request.duration"
 QUERIES = "db.client.operation.duration"
 POOL_WAIT = "db.client.connection.wait_time"
 POOL_COUNT = "db.client.connection.count"
+POOL_MOST = "db.client.connection.max"
+REPLICA_READS = "cito.db.replica.reads"
 CACHE = "cito.cache.operation.duration"
 CACHE_LOAD = "cito.cache.load.duration"
 SHARED_CACHE = "cito.cache.shared.duration"
 SHARED_COMMANDS = "cito.cache.shared.commands"
 INVALIDATION_LAG = "cito.cache.invalidation.lag"
+CACHE_SAMPLES = "cito.cache.samples"
 CACHE_EVENTS = "cito.cache.events"
 TRACKED = "cito.operation.duration"
 COMMIT = "cito.db.commit.duration"
@@ -96,6 +99,14 @@ CATALOG: dict[str, Instrument] = {
             ("db.client.connection.state",),
             "Connections of the pool by state.",
         ),
+        Instrument(POOL_MOST, "gauge", "{connection}", (), "Connections that the pool may open."),
+        Instrument(
+            REPLICA_READS,
+            "counter",
+            "{read}",
+            ("cito.replica", "cito.outcome"),
+            "Reads offered to a replica: answered, or left to the primary because it was behind or failed.",
+        ),
         Instrument(
             CACHE,
             "histogram",
@@ -112,8 +123,17 @@ CATALOG: dict[str, Instrument] = {
             INVALIDATION_LAG,
             "histogram",
             "s",
-            (),
-            "Age of the latest commit whose invalidations this process is known to have been told.",
+            ("cito.stage",),
+            "How far news of writes is behind: own_bump (a commit until its own process has told all others),"
+            " commit_to_bump (the relay), bump_to_process (at most), vouched (age of the latest commit of anyone's"
+            " that this process is known to have been told).",
+        ),
+        Instrument(
+            CACHE_SAMPLES,
+            "counter",
+            "{hit}",
+            ("cito.cache.family", "cito.outcome"),
+            "Hits read again from the database: read_again, differed, and still differed after 1, 10, 60 s.",
         ),
         Instrument(
             CACHE_EVENTS,
@@ -160,7 +180,7 @@ CATALOG: dict[str, Instrument] = {
             "counter",
             "{request}",
             ("error.type",),
-            "Callers refused by the pool: shed at once, or timed out.",
+            "Callers refused by the pool (shed at once, timed_out), and connections lost.",
         ),
         Instrument(
             FIGURES, "gauge", "", ("cito.part", "cito.figure"), "A figure that a part of core states."

@@ -45,7 +45,6 @@ class Leader:
         metrics: of this process; states of servers are counted as its own.
         node: all processes.
         wall: seconds since the epoch.
-        cache_url: of the shared tier; None: there is none.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class Leader:
         metrics: Metrics,
         node: Node,
         wall: Callable[[], float],
-        cache_url: str | None,
     ) -> None:
         registry, settings = context.registry, context.settings.observability
         queries = context.database.queries
@@ -63,7 +61,7 @@ class Leader:
         self._wall = wall
         self._url = context.database.pool.url
         self._statements = {name: query.text for name, query in queries.items()}
-        self.facts = Facts(metrics, context.database, cache_url)
+        self.facts = Facts(metrics, context.database, context.cache.url)
         self.history = History(context.database, metrics.bounds)
         self.engine = Engine(rules_of(registry, metrics.bounds))
         self.slow = SlowQueries(

@@ -5,8 +5,8 @@ Enabled by `observability.enabled`. Without it nothing is folded, sampled or exp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -16,11 +16,14 @@ from cito.core.context import Context
 from cito.core.database.query import Query, Statement
 from cito.core.declarations import Command, Job, Panel
 from cito.core.hookspecs import Plugin, hookimpl
+from cito.core.settings import Settings
 from cito.core.telemetry import Record
 from cito.observability.commands import app
 from cito.observability.facts import blocked_statements, relay_backlog
 from cito.observability.history import PURGE, QUERIES
 from cito.observability.panels import PANELS
+from cito.observability.publisher import Publisher
+from cito.observability.recorder import Recorder
 from cito.observability.routes import api_handlers, root_handlers
 from cito.observability.watch import Watch
 
@@ -32,6 +35,7 @@ class Observability(Plugin):
     sql = files("cito.sql") / "observability"
 
     def __init__(self) -> None:
+        self._recorders: list[Recorder] = []
         self._watches: list[Watch] = []
 
     @property
@@ -79,18 +83,38 @@ class Observability(Plugin):
         async with Watch(context) as watch:
             self._watches.append(watch)
             try:
-                yield
+                with self._recording(watch.recorder):
+                    yield
             finally:
                 self._watches.remove(watch)
 
     @hookimpl
+    def relay_lifespan(self, settings: Settings) -> AbstractAsyncContextManager[None]:
+        """Publish the relay's steps and its process's figures."""
+        return self._publishing(settings)
+
+    @asynccontextmanager
+    async def _publishing(self, settings: Settings) -> AsyncIterator[None]:
+        async with Publisher(settings) as publisher:
+            with self._recording(publisher.recorder):
+                yield
+
+    @contextmanager
+    def _recording(self, recorder: Recorder) -> Iterator[None]:
+        self._recorders.append(recorder)
+        try:
+            yield
+        finally:
+            self._recorders.remove(recorder)
+
+    @hookimpl
     def request_finished(self, record: Record) -> None:
         """Fold the record of a request."""
-        if self._watches:
-            self._watches[-1].recorder.take(record)
+        if self._recorders:
+            self._recorders[-1].take(record)
 
     @hookimpl
     def job_finished(self, record: Record) -> None:
         """Fold the record of a job run or a relay step."""
-        if self._watches:
-            self._watches[-1].recorder.take(record)
+        if self._recorders:
+            self._recorders[-1].take(record)

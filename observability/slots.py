@@ -7,6 +7,7 @@ frame for each slice. A file that has grown too long is written again under its 
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ _LENGTH = 4  # bytes before each frame
 
 
 class _Header(msgspec.Struct, array_like=True):
-    bounds: tuple[int, ...]  # counts of other bounds cannot be merged
+    bounds: tuple[int, ...]  # of all histograms that follow
 
 
 class _Frame(msgspec.Struct, array_like=True):
@@ -53,12 +54,13 @@ class Reader:
 
     Args:
         path: the file; it may come, be replaced and go.
-        bounds: of our histograms; a file of other bounds is passed over.
+        bounds: of our histograms; counts of other bounds (the relay has no targets) are moved into ours.
     """
 
     def __init__(self, path: Path, bounds: tuple[int, ...]) -> None:
         self._path = path
         self._bounds = bounds
+        self._moved: list[int] | None = None  # our position of each of its buckets, where its bounds differ
         self._inode = -1
         self._offset = 0
         self._header = msgspec.msgpack.Decoder(_Header)
@@ -79,10 +81,13 @@ class Reader:
         if self._offset == 0 and frames:
             header = frames.pop(0)
             self._offset = len(header) + _LENGTH
-            if self._header.decode(header).bounds != self._bounds:
-                frames, self._offset = [], 1 << 62  # nothing of this file until it is replaced
+            theirs = self._header.decode(header).bounds
+            self._moved = None if theirs == self._bounds else _positions(theirs, self._bounds)
         for body in frames:
-            self.slot.take(self._frame.decode(body))
+            frame = self._frame.decode(body)
+            if self._moved is not None:
+                _move(frame.slice, self._moved)
+            self.slot.take(frame)
             self._offset += len(body) + _LENGTH
 
 
@@ -125,6 +130,21 @@ class Writer:
     def _framed(self, item: msgspec.Struct) -> bytes:
         body = self._encode(item)
         return len(body).to_bytes(_LENGTH) + body
+
+
+def _positions(theirs: tuple[int, ...], ours: tuple[int, ...]) -> list[int]:
+    """Return for each bucket of theirs the one of ours that holds its upper bound."""
+    return [*(bisect_left(ours, bound) for bound in theirs), len(ours)]
+
+
+def _move(slice_: Slice, positions: list[int]) -> None:
+    for series in slice_.histograms.values():
+        for histogram in series.values():
+            buckets: dict[int, int] = {}
+            for position, count in histogram.buckets.items():
+                buckets[positions[position]] = buckets.get(positions[position], 0) + count
+            histogram.buckets = buckets
+            histogram.exemplars = {positions[at]: one for at, one in histogram.exemplars.items()}
 
 
 def _frames(data: bytes) -> Iterator[bytes]:

@@ -128,5 +128,7 @@ def _described(event: Event) -> tuple[str, str, dict[str, str | int]]:
             return "shared cache", CLIENT, {"db.system.name": "redis", "db.operation.batch.size": amount}
         case What.LOCK:
             return f"lock {name}", INTERNAL, {}
+        case What.BUMP:
+            return "bump stamps", CLIENT, {"db.system.name": "redis", "db.operation.batch.size": amount}
         case _:
             return name, INTERNAL, {}

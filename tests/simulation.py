@@ -405,6 +405,7 @@ class Notes:
     database: Database
     rng: random.Random
     taken: list[str] = field(default_factory=list)
+    oldest_seconds: float = 0.0
 
     async def mark(self) -> Any:
         epoch, counter = self.database.mark

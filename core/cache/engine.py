@@ -36,7 +36,7 @@ from cito.core.clock import Clock
 from cito.core.declarations import CacheFamily, Strategy
 from cito.core.registry import Registry
 from cito.core.settings import Settings
-from cito.core.telemetry import current_record
+from cito.core.telemetry import What, current_record
 
 __all__ = ["Cache", "Entry", "KeyRefused"]
 
@@ -71,6 +71,9 @@ class Cache:
         shared: the shared tier; None: every read goes to the database, coalesced.
         clock: wall and monotonic time.
         local_bytes: bound of the local tier.
+
+    Attributes:
+        url: of the shared tier; None: there is none.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Cache:
         self.sampler = Sampler(readers, self._stamps)
         for plan in self.plans.values():
             plan.offer, plan.sample_at = self.sampler.offer, 0.0
+        self.url: str | None = None
         self._again: dict[tuple[str, Any], asyncio.TimerHandle] = {}
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -134,6 +138,7 @@ class Cache:
 
     def follow(self, url: str) -> None:
         """Connect the local tier to the pushes of the shared one."""
+        self.url = url
         strictest = min((plan.family.max_staleness_seconds for plan in self.plans.values()), default=1.0)
         self.feed = Feed(
             url,
@@ -273,9 +278,13 @@ class Cache:
         if EVERYTHING in tags:
             self.flushed()
         names = tuple(dict.fromkeys(self.names.tag(tag) for tag in tags))
+        start_ns = perf_counter_ns()
         self._ended(names)
         await self._resolver.bump(names)
         self._ended(names)
+        record = current_record.get()
+        if record is not None:
+            record.add(What.BUMP, "", start_ns, amount=len(names))
 
     async def invalidate(self, tag: str) -> None:
         """Make one tag stale by hand.

@@ -44,6 +44,11 @@ class Feed:
         vouched: called with the moment (monotonic seconds) up to which everything has been told.
         monotonic: the clock.
         period_seconds: between two heartbeats asked for.
+
+    Attributes:
+        connected: it is told.
+        pushes, cuts: how many so far, of either.
+        behind_seconds: from a bump to its arrival here, at most, when last measured.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Feed:
         self.connected = False
         self.pushes = 0
         self.cuts = 0
+        self.behind_seconds = 0.0
 
     def start(self) -> None:
         """Connect, and connect again whenever the connection is lost."""
@@ -120,6 +126,9 @@ class Feed:
         answered = self._monotonic()
         self._beaten(heartbeat, asked, answered)
         await self._ask(connection, "PING")
+        self.behind_seconds = (
+            self._monotonic() - asked
+        )  # what was bumped when we asked has been handled by now
         known = self._pulse.epoch
         if self._pulse.seen(heartbeat, asked, answered) and known:
             self._flushed()

@@ -48,6 +48,11 @@ class Notes(Protocol):
         """Return how far the heartbeat was when stamps were last set."""
         ...
 
+    @property
+    def oldest_seconds(self) -> float:
+        """Age of the oldest note that was taken last; by the database's clock."""
+        ...
+
     async def take(self) -> list[str]:
         """Take notes."""
         ...
@@ -137,22 +142,31 @@ class Relay:
         Raises:
             SharedAway: the shared tier is away; what was taken is given back.
         """
-        record, start_ns = Record("relay", "relay_step"), perf_counter_ns()
+        record = Record("relay", "relay_step")
         tags = await self._notes.take()
+        record.add(What.TRACK, "relay.take", record.start_ns, amount=len(tags))
         now = self._monotonic()
         if not tags and now - self._beaten_at < BEAT_SECONDS:
             await self._notes.done(None)
             return False
+        taken_ns = perf_counter_ns()
         try:
             mark = await self._apply(tags, now)
-        except SharedAway:
+        except SharedAway as error:
             await self._notes.undo()
+            record.error = type(error).__name__
+            record.finish(503)
+            self._finished(record)
             raise
+        bumped_ns = perf_counter_ns()
         await self._notes.done(mark)
         if tags:
             self.counts.steps += 1
             self.counts.tags += len(tags)
-            record.add(What.TRACK, "relay.bump", start_ns, amount=len(tags))
+            record.add(What.TRACK, "relay.done", bumped_ns)
+            lag_ns = round(self._notes.oldest_seconds * 1e9) + bumped_ns - taken_ns
+            record.timed(What.TRACK, "relay.bump", taken_ns, bumped_ns - taken_ns, amount=len(tags))
+            record.timed(What.LAG, "commit_to_bump", bumped_ns - lag_ns, lag_ns, amount=len(tags))
             record.finish(200)
             self._finished(record)
         return len(tags) >= self._full

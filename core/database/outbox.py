@@ -29,10 +29,15 @@ class Mark(NamedTuple):
 
 
 class Outbox:
-    """One relay's connection. Made by `Outbox.open`."""
+    """One relay's connection. Made by `Outbox.open`.
+
+    Attributes:
+        oldest_seconds: age of the oldest note that was taken last, by the database's clock; 0.0: there was none.
+    """
 
     def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
+        self.oldest_seconds = 0.0
 
     @classmethod
     async def open(cls, url: str) -> Outbox:
@@ -90,7 +95,9 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
-        return [tag for (tag,) in await self._run("take_stale", MOST)]
+        taken = await self._run("take_stale", MOST)
+        self.oldest_seconds = max((seconds for _, seconds in taken), default=0.0)
+        return [tag for tag, _ in taken]
 
     async def done(self, mark: tuple[bytes, int] | None) -> None:
         """Remove what was taken, for good, and note the heartbeat that went with it.

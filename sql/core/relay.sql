@@ -12,11 +12,12 @@ select current_database() || ':' || system_identifier from pg_control_system()
 
 -- name: take_stale(most)
 -- What became stale, taken out of the outbox; it is back if this transaction fails. Only what is committed is seen,
--- and nothing is skipped: a row that somebody else holds is waited for, and the heartbeat waits with it.
+-- and nothing is skipped: a row that somebody else holds is waited for, and the heartbeat waits with it. With each
+-- its age in seconds: since it was written, so a little longer than since its commit.
 -- returns: many
 delete from cito.outbox
 where (xid, id) in (select o.xid, o.id from cito.outbox as o limit :most)
-returning tag
+returning tag, extract(epoch from clock_timestamp() - created_at)::float8
 
 -- name: read_mark()
 -- The heartbeat with which stamps were last set, the server's timeline then, and its timeline now.

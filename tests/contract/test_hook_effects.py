@@ -185,4 +185,5 @@ def test_an_event_reaches_its_subscriber_without_a_detour() -> None:
 
 def test_every_hook_that_returns_something_is_tried_here() -> None:
     tried = {hook for hook in HOOKS if getattr(Everything, hook) is not getattr(Plugin, hook)}
-    assert set(HOOKS) - tried == {"lifespan"}, "a span of life is tried by the application's own start"
+    spans = {"lifespan", "relay_lifespan"}
+    assert set(HOOKS) - tried == spans, "a span of life is tried by the start of the process that has it"

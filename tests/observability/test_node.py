@@ -99,11 +99,16 @@ def test_a_frame_half_written_waits_for_its_rest(tmp_path: Path, made: Made) -> 
     assert requests(other.slots()[0].total) == 1
 
 
-def test_counts_of_other_bounds_are_passed_over(tmp_path: Path, made: Made) -> None:
-    one, other = Node(tmp_path, BOUNDS), Node(tmp_path, bounds_with([47.0]))
-    one.publish(counted(made, "a", 1, NOW))
+def test_counts_of_other_bounds_are_moved_into_ours(tmp_path: Path, made: Made) -> None:
+    bounds = bounds_with([0.7, 47.0])
+    one, other = Node(tmp_path, BOUNDS), Node(tmp_path, bounds)
+    one.publish(counted(made, "a", 3, NOW))  # 1 ms each
     other.collect()
-    assert requests(other.window(60, NOW + 1)) == 0
+    window = other.window(60, NOW + 1)
+    assert requests(window) == 3
+    (histogram,) = window.labelled(c.REQUESTS).values()
+    assert histogram.above(700_000, bounds) == 3
+    assert histogram.above(1_000_000, bounds) == 0
 
 
 def test_one_process_leads_and_another_takes_over(tmp_path: Path) -> None:
