@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 
+from cito.observability.alert import Alert, Severity
 from cito.observability.metrics import Slice
-from cito.observability.rules import Rule, Severity, Share, View
+from cito.observability.rules import Rule, Share, View
 
 CALM_SECONDS = 5.0
 QUICK_SECONDS = (
@@ -26,32 +27,6 @@ RECENT = 100
 
 Window = Callable[[float], Slice]
 Views = Callable[[float], View]
-
-
-class Alert(msgspec.Struct, rename="camel"):
-    """One alert; times in seconds since the epoch.
-
-    Attributes:
-        id: unique; the same from beginning to end, so that a receiver can join both messages.
-        name, subject: the rule and what it is about: an operation, a family, a query's fingerprint.
-        status: firing, then resolved.
-        value, limit: what was measured and what was declared, in words.
-        details: of a slow query: all that is known of it.
-        held_at: when the condition last held.
-    """
-
-    id: str
-    name: str
-    subject: str
-    severity: Severity
-    status: Literal["firing", "resolved"]
-    summary: str
-    value: str
-    limit: str
-    started_at: float
-    held_at: float
-    ended_at: float | None = None
-    details: dict[str, Any] = {}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -153,9 +128,7 @@ class Engine:
 def _finding(rule: Rule, view: Views, *, long: bool, age: float) -> Finding | None:
     if isinstance(rule, Share):
         return _burning(rule, view, long=long, age=age)
-    if rule.seconds > QUICK_SECONDS and not long:
-        return None
-    value = rule.value(view(rule.seconds))
+    value = rule.value(view(QUICK_SECONDS))
     if value <= rule.limit:
         return None
     unit = "" if rule.unit.startswith("{") or rule.unit == "1" else f" {rule.unit}"
@@ -166,7 +139,7 @@ def _finding(rule: Rule, view: Views, *, long: bool, age: float) -> Finding | No
         rule.summary,
         f"{value:.4g}{unit}",
         f"{rule.limit:g}{unit}",
-        calm_seconds=CALM_SECONDS if rule.seconds <= QUICK_SECONDS else LONG_CALM_SECONDS,
+        calm_seconds=rule.calm_seconds,
     )
 
 
@@ -174,6 +147,8 @@ def _burning(rule: Share, view: Views, *, long: bool, age: float) -> Finding | N
     for pace in rule.paces:
         # A long window that is not full yet would take a short fault for a lasting one.
         if pace.long_seconds > QUICK_SECONDS and (not long or age < pace.long_seconds):
+            continue
+        if age < pace.settled_seconds:
             continue
         bad, everything = rule.share(view(pace.long_seconds))
         allowed = min(rule.budget * pace.times, MOST_SHARE)

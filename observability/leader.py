@@ -16,7 +16,8 @@ import psycopg
 from cito.core.context import Context
 from cito.core.declarations import Target
 from cito.observability import catalog as c
-from cito.observability.alerts import Alert, Engine
+from cito.observability.alert import Alert
+from cito.observability.alerts import Engine
 from cito.observability.facts import Facts
 from cito.observability.history import History
 from cito.observability.metrics import Metrics, Slice

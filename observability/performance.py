@@ -1,19 +1,26 @@
-"""The answer of `GET /api/admin/performance`: a window of the node's telemetry as numbers.
-
-Times are ms, rates are shares from 0 to 1, sizes are bytes where the name does not say otherwise.
-"""
+"""From a window of the node's telemetry to the answer of `GET /api/admin/performance`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
+from cito.core.cache.sampler import HORIZONS_SECONDS
 from cito.core.declarations import Job
 from cito.core.jobs.worker import JobState
 from cito.observability import catalog as c
+from cito.observability.alert import Alert
+from cito.observability.answer import (
+    Agreement,
+    BackgroundJob,
+    Cache,
+    Database,
+    Family,
+    Memory,
+    Operation,
+    Performance,
+    PoolState,
+    Spread,
+)
 from cito.observability.histogram import Histogram
 from cito.observability.metrics import Slice
 
@@ -22,56 +29,6 @@ _ERROR = 500
 DEFAULT_SLOW_MS = 500.0  # for operations without a declared target
 HITS = frozenset({"hit", "stale-hit", "negative"})
 READS = HITS | {"miss", "bypass", "error"}
-
-
-class Operation(msgspec.Struct, rename="camel"):
-    """One operation's row; `target` is the declared p95, `verdict` met, missed, no target or no data."""
-
-    operation: str
-    count: int
-    avg: float
-    min: float
-    max: float
-    p50: float
-    p95: float
-    p99: float
-    error_rate: float
-    target: float | None
-    verdict: str
-
-
-class Family(msgspec.Struct, rename="camel"):
-    """One cache family's row: reads by outcome, its hit rate, and how many readers one load served."""
-
-    family: str
-    reads: int
-    outcomes: dict[str, int]
-    hit_rate: float
-    load_p95: float
-    loads: int
-    coalescing: float
-
-
-class PoolState(msgspec.Struct):
-    """How many connections are in one state."""
-
-    state: str
-    count: int
-
-
-class BackgroundJob(msgspec.Struct, rename="camel"):
-    """One job's row: its state in the database, and its runs within the window; times in ms."""
-
-    name: str
-    every_seconds: float
-    last_run: datetime | None
-    next_run: datetime | None
-    duration_ms: float | None
-    failures: int
-    last_error: str
-    runs: int
-    avg: float
-    max: float
 
 
 def totals_by(slice_: Slice, metric: str, *, position: int = 0) -> dict[str, Histogram]:
@@ -106,41 +63,39 @@ class Report:
         self._targets = targets_ms
         self._jobs = jobs
 
-    def answer(self, window: Slice, jobs: Sequence[JobState] = ()) -> dict[str, Any]:
-        """Return the documented shape, with rows for operations, queries, families, jobs beside it."""
-        requests = self._operations(window, c.REQUESTS)
+    def answer(
+        self,
+        window: Slice,
+        jobs: Sequence[JobState] = (),
+        alerts: Sequence[Alert] = (),
+        processes: Iterable[int] = (),
+    ) -> Performance:
+        """Return the numbers of a window."""
         whole = Histogram()
         for histogram in window.labelled(c.REQUESTS).values():
             whole.merge(histogram)
-        outcomes = outcomes_by_family(window)
-        together: dict[str, int] = {}
-        for counts in outcomes.values():
-            for outcome, count in counts.items():
-                together[outcome] = together.get(outcome, 0) + count
-        return {
-            "timeWindow": window_text(window.seconds),
-            "totalRequests": whole.count,
-            "avgResponseTime": _ms(whole.total / whole.count) if whole.count else 0,
-            "p50": _ms(whole.quantile(0.50, self._bounds)),
-            "p95": _ms(whole.quantile(0.95, self._bounds)),
-            "p99": _ms(whole.quantile(0.99, self._bounds)),
-            "slowRequests": self._slow(window),
-            "errorRate": round(self._errors(window) / whole.count, 6) if whole.count else 0,
-            "requestRate": round(whole.count / window.seconds, 3),
-            "cache": {
-                **cache_state(window),
-                "hitRate": round(hit_rate(together), 4),
-                "families": self._families(window, outcomes),
-            },
-            "database": {
-                "poolStats": pool_states(window),
-                "poolWait": self._spread(window.labelled(c.POOL_WAIT).get((), Histogram())),
-                "queries": self._operations(window, c.QUERIES),
-            },
-            "memory": {"rss": int(window.gauges.get(c.MEMORY, {}).get((), 0))},
-            "backgroundJobs": self._background(window, {state.name: state for state in jobs}),
-            "operations": requests,
-        }
+        return Performance(
+            time_window=window_text(window.seconds),
+            total_requests=whole.count,
+            avg_response_time=_ms(whole.total / whole.count) if whole.count else 0.0,
+            p50=_ms(whole.quantile(0.50, self._bounds)),
+            p95=_ms(whole.quantile(0.95, self._bounds)),
+            p99=_ms(whole.quantile(0.99, self._bounds)),
+            slow_requests=self._slow(window),
+            error_rate=round(self._errors(window) / whole.count, 6) if whole.count else 0.0,
+            request_rate=round(whole.count / window.seconds, 3),
+            cache=self._cache(window),
+            database=Database(
+                pool_stats=pool_states(window),
+                pool_wait=self._spread(window.labelled(c.POOL_WAIT).get((), Histogram())),
+                queries=self._operations(window, c.QUERIES),
+            ),
+            memory=Memory(rss=int(window.gauges.get(c.MEMORY, {}).get((), 0))),
+            background_jobs=self._background(window, {state.name: state for state in jobs}),
+            operations=self._operations(window, c.REQUESTS),
+            alerts=list(alerts),
+            processes=sorted(processes),
+        )
 
     def target_ms(self, operation: str) -> float:
         """Return the declared p95 of an operation, or the default above which a request counts as slow."""
@@ -186,25 +141,44 @@ class Report:
             if int(labels[3]) >= _ERROR
         )
 
-    def _families(self, window: Slice, outcomes: Mapping[str, dict[str, int]]) -> list[Family]:
-        loads = totals_by(window, c.CACHE_LOAD)
-        rows = []
-        for family, counts in sorted(outcomes.items()):
-            loaded = loads.get(family, Histogram())
-            events = window.counters.get(c.CACHE_EVENTS, {})
-            loads_made, joined = int(events.get((family, "loads"), 0)), int(events.get((family, "joined"), 0))
-            rows.append(
-                Family(
-                    family=family,
-                    reads=sum(counts.values()),
-                    outcomes=counts,
-                    hit_rate=round(hit_rate(counts), 4),
-                    load_p95=_ms(loaded.quantile(0.95, self._bounds)),
-                    loads=loads_made,
-                    coalescing=round((loads_made + joined) / loads_made, 2) if loads_made else 1.0,
-                )
-            )
-        return rows
+    def _cache(self, window: Slice) -> Cache:
+        outcomes = outcomes_by_family(window)
+        together: dict[str, int] = {}
+        for counts in outcomes.values():
+            for outcome, count in counts.items():
+                together[outcome] = together.get(outcome, 0) + count
+        figures = {
+            str(labels[1]): v
+            for labels, v in window.gauges.get(c.FIGURES, {}).items()
+            if labels[0] == "cache"
+        }
+        used = figures.get("used_memory_bytes", 0.0)
+        return Cache(
+            connected=bool(figures.get("connected", 0)),
+            db_size=int(figures.get("keys", 0)),
+            used_memory=f"{used / 1_048_576:.1f}M" if used else "0M",
+            hit_rate=round(hit_rate(together), 4),
+            families=[self._family(window, name, counts) for name, counts in sorted(outcomes.items())],
+            invalidation_lag={
+                str(stage): self._spread(histogram)
+                for (stage,), histogram in sorted(window.labelled(c.INVALIDATION_LAG).items())
+            },
+        )
+
+    def _family(self, window: Slice, family: str, counts: dict[str, int]) -> Family:
+        loaded = totals_by(window, c.CACHE_LOAD).get(family, Histogram())
+        events = window.counters.get(c.CACHE_EVENTS, {})
+        loads, joined = int(events.get((family, "loads"), 0)), int(events.get((family, "joined"), 0))
+        return Family(
+            family=family,
+            reads=sum(counts.values()),
+            outcomes=counts,
+            hit_rate=round(hit_rate(counts), 4),
+            load_p95=_ms(loaded.quantile(0.95, self._bounds)),
+            loads=loads,
+            coalescing=round((loads + joined) / loads, 2) if loads else 1.0,
+            agreement=_agreement(window, family),
+        )
 
     def _background(self, window: Slice, states: Mapping[str, JobState]) -> list[BackgroundJob]:
         rows = []
@@ -228,13 +202,13 @@ class Report:
             )
         return rows
 
-    def _spread(self, histogram: Histogram) -> dict[str, float]:
-        return {
-            "count": histogram.count,
-            "p50": _ms(histogram.quantile(0.50, self._bounds)),
-            "p95": _ms(histogram.quantile(0.95, self._bounds)),
-            "max": _ms(histogram.most),
-        }
+    def _spread(self, histogram: Histogram) -> Spread:
+        return Spread(
+            count=histogram.count,
+            p50=_ms(histogram.quantile(0.50, self._bounds)),
+            p95=_ms(histogram.quantile(0.95, self._bounds)),
+            max=_ms(histogram.most),
+        )
 
 
 def pool_states(window: Slice) -> list[PoolState]:
@@ -245,17 +219,14 @@ def pool_states(window: Slice) -> list[PoolState]:
     return [PoolState(state, count) for state, count in counts.items()]
 
 
-def cache_state(window: Slice) -> dict[str, Any]:
-    """Return whether the shared tier answers, how many keys it holds and how much memory it uses."""
-    figures = {
-        str(labels[1]): v for labels, v in window.gauges.get(c.FIGURES, {}).items() if labels[0] == "cache"
-    }
-    used = figures.get("used_memory_bytes", 0.0)
-    return {
-        "connected": bool(figures.get("connected", 0)),
-        "dbSize": int(figures.get("keys", 0)),
-        "usedMemory": f"{used / 1_048_576:.1f}M" if used else "0M",
-    }
+def _agreement(window: Slice, family: str) -> Agreement:
+    counts = window.counters.get(c.CACHE_SAMPLES, {})
+    samples = int(counts.get((family, "read_again"), 0))
+    shares = [
+        1 - counts.get((family, f"differed_{horizon}s"), 0) / samples if samples else 1.0
+        for horizon in HORIZONS_SECONDS
+    ]
+    return Agreement(samples, *shares)
 
 
 def window_text(seconds: float) -> str:

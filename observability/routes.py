@@ -19,6 +19,7 @@ from cito.core.declarations import rules
 from cito.core.draining import draining
 from cito.core.errors import NotFound, Problem
 from cito.core.jobs.worker import JobState, NoParams, job_states
+from cito.observability.answer import Performance
 from cito.observability.exporters.prometheus import OPENMETRICS, TEXT, expose, exposed_bounds
 from cito.observability.leader import read_board
 from cito.observability.live import LiveView
@@ -60,7 +61,7 @@ def api_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, .
     """Return the handlers under `/api`."""
 
     @get("/admin/performance", operation_id="performance", opt=_READ, tags=["Administration"])
-    async def performance(window: WindowSeconds = 300) -> dict[str, Any]:
+    async def performance(window: WindowSeconds = 300) -> Performance:
         """Answer how all processes of this node have performed: requests, cache, database, memory, jobs, alerts."""
         here = watch()
         here.node.collect()
@@ -72,11 +73,8 @@ def api_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, .
         else:
             counted = here.node.window(window, now)
         board = read_board(here.node)
-        return {
-            **here.report.answer(counted, await _jobs(here)),
-            "alerts": [*board.firing, *board.recent],
-            "processes": sorted(here.node.slots()),
-        }
+        alerts = [*board.firing, *board.recent]
+        return here.report.answer(counted, await _jobs(here), alerts, here.node.slots())
 
     @get("/admin/performance/live", operation_id=STREAM, opt=_READ, tags=["Administration"])
     async def live(window: Annotated[int, Parameter(ge=60, le=REMEMBERED_SECONDS)] = 300) -> ServerSentEvent:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from cito.core.declarations import Job, Target
 from cito.core.registry import Registry
 from cito.observability import catalog as c
+from cito.observability.alert import Severity
 from cito.observability.histogram import Histogram
 from cito.observability.metrics import Labels, Slice
 from cito.observability.performance import HITS, READS
 
-Severity = Literal["page", "ticket"]
 Part = tuple[float, float]  # (bad, all)
 DEFAULT_HIT_RATE = 0.85
 SLOW_BUDGET = 0.05  # a p95 promises that 95 of 100 are in time
@@ -45,13 +44,19 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A pair of windows and how many times the budget may be spent within both."""
+    """A pair of windows and how many times the budget may be spent within both.
+
+    Attributes:
+        least: answers in the long window, below which a share says nothing.
+        settled_seconds: not judged before the node was watched for so long.
+    """
 
     long_seconds: float
     short_seconds: float
     times: float
     severity: Severity
-    least: int  # answers in the long window, below which a share says nothing
+    least: int
+    settled_seconds: float = 0.0
 
 
 PACES = (
@@ -60,8 +65,11 @@ PACES = (
     Pace(3_600.0, 300.0, 2.0, "ticket", 100),
 )
 SLOW_PACES = (Pace(5.0, 1.0, 4.0, "page", 10), *PACES[1:])
-# A cold or new cache misses for a while: hit rates are judged over minutes only, and against the plain target.
-HIT_PACES = (Pace(300.0, 60.0, 1.0, "ticket", 200),)
+# A cold or new cache misses for a while: quickly only a collapse under load is told, over minutes the plain target.
+HIT_PACES = (
+    Pace(2.5, 1.0, 2.0, "ticket", 100, settled_seconds=60.0),
+    Pace(300.0, 60.0, 1.0, "ticket", 200),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ class State:
     """A state that must not be: `value(view)` over `limit` fires.
 
     Attributes:
-        seconds: length of the window that is looked at.
+        calm_seconds: it ends after so long without; seconds for what lasts, minutes for what happens.
     """
 
     name: str
@@ -101,7 +109,7 @@ class State:
     unit: str
     value: Callable[[View], float]
     severity: Severity = "page"
-    seconds: float = 5.0
+    calm_seconds: float = 5.0
 
 
 Rule = Share | State

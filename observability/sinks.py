@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from cito.observability.alerts import Alert
+from cito.observability.alert import Alert
 from cito.observability.exporters.http import Endpoint
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ import pytest
 from cito.core.declarations import Job, Target
 from cito.core.registry import Owned, Registry
 from cito.observability import catalog as c
-from cito.observability.alerts import Alert, Engine
+from cito.observability.alert import Alert
+from cito.observability.alerts import Engine
 from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics
 from cito.observability.rules import rules_of
@@ -121,6 +122,17 @@ def test_a_hit_rate_below_its_target(world: Clockwork, made: Made) -> None:
 
     world.run(310, both)
     assert world.messages == [("hit_rate", "get_patient", "firing")]
+
+
+@pytest.mark.parametrize(("settled", "told"), [(65, True), (30, False)])
+def test_a_collapse_of_the_hit_rate_is_told_at_once_but_not_of_a_cold_cache(
+    world: Clockwork, made: Made, *, settled: int, told: bool
+) -> None:
+    world.run(settled, traffic(made))
+    began = world.now
+    world.run(3, traffic(made, cache="miss"))
+    assert bool(world.messages) == told
+    assert all(alert.started_at - began <= 2.0 for alert in world.told)
 
 
 def test_a_failing_job(world: Clockwork, made: Made) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -43,7 +45,40 @@ async def test_performance_has_the_documented_shape_and_counts_requests(site: Si
     assert "purge_performance_metrics" in [job["name"] for job in answer["backgroundJobs"]]
 
 
-async def asked(site: Site, query: str = "") -> dict[str, object]:
+# The shape that clients outside rely on.
+SHAPE = json.loads("""
+{"timeWindow":"5 minutes","totalRequests":0,"avgResponseTime":0,"p50":0,"p95":0,"p99":0,"slowRequests":0,"errorRate":0,
+ "cache":{"connected":true,"dbSize":0,"usedMemory":"0M","hitRate":0},
+ "database":{"poolStats":[{"state":"idle","count":0},{"state":"active","count":0}]},
+ "memory":{"rss":0},"backgroundJobs":[]}
+""")
+
+
+def within(shape: object, found: object) -> bool:
+    """Whether everything of a shape is there, of the same kind."""
+    if isinstance(shape, dict):
+        return isinstance(found, dict) and all(k in found and within(v, found[k]) for k, v in shape.items())
+    if isinstance(shape, list):
+        return isinstance(found, list) and all(map(within, shape, found))
+    if isinstance(shape, bool) or isinstance(found, bool):
+        return type(shape) is type(found)
+    return isinstance(found, (int, float) if isinstance(shape, (int, float)) else type(shape))
+
+
+async def test_performance_keeps_the_shape_that_others_rely_on_and_openapi_tells_it(site: Site) -> None:
+    answer = await asked(site)
+    assert within(SHAPE, answer)
+    assert list(SHAPE)[:8] == list(answer)[:8]
+    page = (await site.client.get("/docs/openapi.json")).json()
+    content = page["paths"]["/api/admin/performance"]["get"]["responses"]["200"]["content"]
+    schemas = page["components"]["schemas"]
+    told = schemas[content["application/json"]["schema"]["$ref"].rpartition("/")[2]]
+    assert told["properties"].keys() == answer.keys()
+    operations = schemas[told["properties"]["operations"]["items"]["$ref"].rpartition("/")[2]]
+    assert operations["properties"].keys() == answer["operations"][0].keys()
+
+
+async def asked(site: Site, query: str = "") -> dict[str, Any]:
     answer = await site.client.get(f"/api/admin/performance{query}", headers=site.headers("admin"))
     assert answer.status_code == 200, answer.text
     return answer.json()
