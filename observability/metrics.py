@@ -123,11 +123,10 @@ class Metrics:
                 histogram = self._requests[key] = self._request_series(record)
         else:
             histogram = self._background_series(record)
-        position = histogram.add(record.duration_ns, bounds)
+        ns = record.duration_ns
+        position = histogram.add(ns, bounds)
         if record.sampled:
-            histogram.exemplars[position] = Exemplar(
-                record.trace_id, record.duration_ns, record.started_at_ns / 1e9
-            )
+            histogram.exemplars[position] = Exemplar(record.trace_id, ns, record.started_at_ns / 1e9)
 
         events = self._events
         for what, name, _start, ns, code, amount in record.events:

@@ -5,7 +5,7 @@ Enabled by `observability.enabled`. Without it nothing is folded, sampled or exp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Any
@@ -35,7 +35,7 @@ class Observability(Plugin):
     sql = files("cito.sql") / "observability"
 
     def __init__(self) -> None:
-        self._recorders: list[Recorder] = []
+        self._take: Callable[[Record], None] = _nobody
         self._watches: list[Watch] = []
 
     @property
@@ -101,20 +101,23 @@ class Observability(Plugin):
 
     @contextmanager
     def _recording(self, recorder: Recorder) -> Iterator[None]:
-        self._recorders.append(recorder)
+        before, self._take = self._take, recorder.take
         try:
             yield
         finally:
-            self._recorders.remove(recorder)
+            if self._take == recorder.take:
+                self._take = before
 
     @hookimpl
     def request_finished(self, record: Record) -> None:
         """Fold the record of a request."""
-        if self._recorders:
-            self._recorders[-1].take(record)
+        self._take(record)
 
     @hookimpl
     def job_finished(self, record: Record) -> None:
         """Fold the record of a job run or a relay step."""
-        if self._recorders:
-            self._recorders[-1].take(record)
+        self._take(record)
+
+
+def _nobody(_: Record) -> None:
+    """Nothing watches in this process."""

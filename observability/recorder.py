@@ -42,13 +42,17 @@ class Recorder:
         self._default_slow_ns = default_slow_ns
         self._slow_query_ns = slow_query_ns
         self._budgets = budgets
+        self._fold = metrics.fold
+        self._never_slow_ns = min((default_slow_ns, *slow_ns.values()))
 
     def take(self, record: Record) -> None:
         """Count a record; keep it when it is sampled, slow or failed; look at its queries when it has any."""
-        self._metrics.fold(record)
-        slow = record.duration_ns > self._slow_ns.get(record.operation, self._default_slow_ns)
-        if slow or record.sampled or record.status >= _FAILED or record.error:
-            self._keep(record, slow=slow)
+        self._fold(record)
+        spent = record.duration_ns
+        if spent > self._never_slow_ns or record.sampled or record.status >= _FAILED or record.error:
+            slow = spent > self._slow_ns.get(record.operation, self._default_slow_ns)
+            if slow or record.sampled or record.status >= _FAILED or record.error:
+                self._keep(record, slow=slow)
         if record.runs:
             self._look_at_queries(record)
 
