@@ -79,14 +79,15 @@ class Connection:
         broken: lost or out of step; must not be used again.
         settled: every answer was read; False after a caller left in the middle, until `settle`.
         idle_since: `time.monotonic` when it was last given back.
-        through_pooler: a transaction pooler stands between, and each batch may meet another server process:
-            nothing can be prepared for the next.
+        through_pooler: a transaction pooler stands between: each batch may meet another server process.
+        prepares: statements are prepared for the next batch; not through a pooler that does not carry them along.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.broken = False
         self.settled = True
         self.through_pooler = False
+        self.prepares = True
         self.idle_since = monotonic()
         self.on_broken: Callable[[Connection], None] | None = None
         self._psycopg = connection
@@ -136,7 +137,7 @@ class Connection:
         self.settled = False
         try:
             for command in batch:
-                if self.through_pooler:
+                if not self.prepares:
                     self._pgconn.send_query_params(command.text.encode(), command.values)
                     self._prepared[command.name] = Loads(Transformer(self._psycopg))
                     expected.append((Answer.RESULT, command))
@@ -233,6 +234,8 @@ class Connection:
         sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
         if sqlstate in _STALE_PLAN:
             self._prepared.clear()
+            # A pooler prepares by the text and keeps what is stale; its server processes are not ours to close.
+            self.prepares = self.prepares and not self.through_pooler
             return StalePlan()
         constraint = (result.error_field(pq.DiagnosticField.CONSTRAINT_NAME) or b"").decode()
         return refusal(sqlstate, name, constraint)

@@ -23,7 +23,7 @@ WAIT_BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
 _WAITING_PER_CONNECTION = 16  # longer queues could not be served within the acquire deadline
 _CORE = read_queries(files("cito.sql") / "core" / "session.sql")
 _ROLLBACK = Command("rollback_transaction", _CORE["rollback_transaction"].text, (), None)
-_WHO = Command("own_backend", _CORE["own_backend"].text, (), lambda values: values[0])
+_WHO = Command("own_backend", _CORE["own_backend"].text, (), tuple)
 
 
 class PoolFigures(msgspec.Struct, frozen=True):
@@ -72,6 +72,7 @@ class Pool:
         self._settling: set[asyncio.Task[None]] = set()
         self._closed = False
         self._through_pooler = False
+        self._prepares = True
         self._waits = [0] * (len(WAIT_BOUNDS_MS) + 1)
         self._shed = self._timed_out = self._lost = 0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -83,9 +84,11 @@ class Pool:
             DatabaseProblem: the server is not there or refuses.
         """
         connection = await self.acquire("connect")
-        (server_pid,) = (await connection.run((_WHO,)))[0]
-        # A pooler invents process ids, and may send each transaction to another server process.
+        ((server_pid, ours),) = (await connection.run((_WHO,)))[0]
+        # A pooler invents process ids, and may send each transaction to another server process. One that carries
+        # prepared statements along (PgBouncer from 1.21 with `max_prepared_statements`) names them itself.
         self._through_pooler = connection.through_pooler = server_pid != connection.backend_pid
+        self._prepares = connection.prepares = not (self._through_pooler and ours)
         self._release(connection)
         self._sweep()
 
@@ -175,7 +178,7 @@ class Pool:
             self._pass_on(None)
             raise
         self._opening -= 1
-        connection.through_pooler = self._through_pooler
+        connection.through_pooler, connection.prepares = self._through_pooler, self._prepares
         self._open.add(connection)
         connection.on_broken = self._forget
         return connection

@@ -45,9 +45,10 @@ rollback
 select current_database() || ':' || system_identifier as id from pg_control_system()
 
 -- name: own_backend()
--- The server process that answers; a pooler says another number when it connects.
+-- The server process that answers (a pooler says another number when it connects), and whether it knows this
+-- statement by the name that we gave it.
 -- returns: one
-select pg_backend_pid()
+select pg_backend_pid(), exists (select from pg_prepared_statements where name = 'own_backend')
 
 -- name: wal_position()
 -- How far the primary has written: whoever has replayed it has seen all that is committed now.

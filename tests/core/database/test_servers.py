@@ -25,7 +25,9 @@ from cito.core.database.query import Query
 from cito.core.embedded import POSTGRES_BIN, Embedded
 from cito.core.settings import DatabaseSettings
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+PGBOUNCER = os.environ.get("PGBOUNCER") or shutil.which(
+    "pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin"
+)
 A = uuid4()
 SOURCES = [("core", files("cito.sql") / "core"), ("wards", Path(__file__).parent / "wards")]
 
@@ -38,11 +40,21 @@ class Position(msgspec.Struct):
     position: str
 
 
-@pytest.fixture
-def pooled(wards, home) -> Iterator[str]:
+def carries_prepared_statements() -> bool:
+    """PgBouncer from 1.21 on, where it is told to."""
+    said = subprocess.run([str(PGBOUNCER), "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor = said.split()[1].split(".")[:2]
+    return (int(major), int(minor)) >= (1, 21)
+
+
+@pytest.fixture(params=[0, 100], ids=["plain", "prepared"])
+def pooled(wards, home, request) -> Iterator[str]:
     """The URL of a PgBouncer in transaction mode in front of the tests' own PostgreSQL, with few connections."""
     if PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
+    carries = carries_prepared_statements()
+    if request.param and not carries:
+        pytest.skip("prepared statements need PgBouncer 1.21; the variable PGBOUNCER may name another binary")
     app = psycopg.conninfo.conninfo_to_dict(wards.urls.app)
     folder = home / f"bouncer-{uuid4().hex[:8]}"
     folder.mkdir()
@@ -56,7 +68,7 @@ def pooled(wards, home) -> Iterator[str]:
         "pool_mode": "transaction",
         "default_pool_size": 2,
         "logfile": folder / "log",
-    }
+    } | ({"max_prepared_statements": request.param} if carries else {})
     lines = ["[databases]", f"{app['dbname']} = host={app['host']} dbname={app['dbname']}", "[pgbouncer]"]
     lines += [f"{key} = {value}" for key, value in settings.items()]
     (folder / "bouncer.ini").write_text("\n".join(lines))
@@ -118,6 +130,28 @@ async def test_a_transaction_that_meets_a_server_which_knows_half_its_statements
             async with two.transaction(A) as tx:
                 await wards.sleep.one(tx, wards.Seconds(0))
             await pause_and_find(one)
+
+
+async def test_it_is_found_out_whether_a_pooler_carries_prepared_statements(wards, pooled, request):
+    carried = "prepared]" in request.node.name
+    async with wards.open(pooled, pool_max=1) as database:
+        connection = await database.pool.acquire("find_ward")
+        assert (connection.through_pooler, connection.prepares) == (True, carried)
+        database.pool.take_back(connection)
+    async with wards.open(pool_max=1) as database:
+        connection = await database.pool.acquire("find_ward")
+        assert (connection.through_pooler, connection.prepares) == (False, True)
+        database.pool.take_back(connection)
+
+
+async def test_a_changed_table_does_not_trouble_reads_through_a_pooler(wards, pooled):
+    """A pooler that prepares for us keeps the stale plan; the reads go on without being prepared."""
+    async with wards.open(pooled, pool_max=2) as database:
+        key = wards.WardKey(A, await wards.new(database, A, "East", floor=2))
+        for kind in ("bigint", "integer", "bigint"):
+            assert (await wards.find.one(database.reader(A), key)).floor == 2
+            wards.admin(f"alter table wards alter column floor type {kind}")
+        assert (await wards.find.one(database.reader(A), key)).floor == 2
 
 
 async def test_a_cancelled_read_through_a_pooler_harms_nobody(wards, pooled):
