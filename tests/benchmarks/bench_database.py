@@ -1,4 +1,5 @@
-"""`cito bench database`: point reads against the plain pool, the cost of row-level security, changes under load.
+"""`cito bench database`: point reads against the plain pool, the cost of row-level security, changes under load,
+and of the pool: what watching costs, refusals, a restart of the server.
 
 Runs in one process, on a PostgreSQL of its own from the wheel, with the small domain of the tests.
 """
@@ -24,6 +25,7 @@ import msgspec
 import psycopg
 import psycopg_pool
 import uvloop
+from database_pool import recording, restart, shedding
 from harness import Measurement, arguments, report
 from psycopg.rows import args_row
 
@@ -74,7 +76,7 @@ MANY = Query("find_wards", Keys, Ward)
 
 
 async def main(urls: Urls, rounds: int, seconds: float, kept: Path | None) -> None:
-    """Run the three parts and print each."""
+    """Run the parts and print each."""
     await migrate(urls.owner, [("core", files("cito.sql") / "core"), ("wards", WARDS)])
     found = read_queries(WARDS / "queries.sql")
     many = "select id, name, floor, facts from wards where clinic_id = $1 and id = any($2)"
@@ -85,11 +87,16 @@ async def main(urls: Urls, rounds: int, seconds: float, kept: Path | None) -> No
     database = await Database.open(DatabaseSettings(pool_max=POOL), urls.app, found)
     measurements = await point_reads(urls, database, ids, rounds, seconds)
     report(measurements, PLAIN, path=kept, title="Point reads by key, in process")
-    cost = await policy_cost(urls, found, ids, rounds, seconds)
-    blocked = await changes_under_load(urls, database, ids)
+    more = {
+        "policy_cost": await policy_cost(urls, found, ids, rounds, seconds),
+        "recording": recording(rounds),
+        "shedding": await shedding(urls),
+        "restart": await restart(rounds),
+        "changes_under_load": await changes_under_load(urls, database, ids),
+    }
     await database.close()
     if kept:
-        keep(kept, {"policy_cost": cost, "changes_under_load": blocked})
+        keep(kept, more)
 
 
 def keep(path: Path, more: Mapping[str, object]) -> None:
