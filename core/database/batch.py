@@ -68,9 +68,9 @@ class Coalescer(Generic[K, V]):
         record = current_record.get()
         if record is not None:
             _note(record, outcome.events)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
+        if isinstance(outcome.found, Exception):
+            raise outcome.found
+        return outcome.found
 
     def _leave(self, clinic_id: UUID | None, group: _Group[K, V]) -> None:
         """Send off what has gathered, oldest first."""
@@ -97,34 +97,38 @@ class Coalescer(Generic[K, V]):
         record = Record("batch")
         current_record.set(record)  # the task's own context: nobody's request pays for the others' events
         try:
-            await self._load(clinic_id, batch, record)
+            found = await read_many(self._load_many, self._reader(clinic_id), list(batch))
+            _answer(batch, found, record)
         finally:
             for waiter in chain.from_iterable(batch.values()):
                 waiter.cancel()  # only when this task itself was cancelled is anyone still waiting
             group.on_their_way -= 1
             self._leave(clinic_id, group)
 
-    async def _load(self, clinic_id: UUID | None, batch: dict[K, list[Waiter[V]]], record: Record) -> None:
-        error: Exception | None = None
-        found: Mapping[K, V] = {}
-        try:
-            found = await self._load_many(self._reader(clinic_id), list(batch))
-        except Exception as caught:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-            error = caught
-        if error is None or len(batch) == 1 or isinstance(error, Unavailable):
-            _answer(batch, found, error, record)
-            return
-        keys = list(batch)
-        for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
-            await self._load(clinic_id, {key: batch[key] for key in half}, record)
+
+async def read_many(
+    load_many: Callable[[Executor, Sequence[K]], Awaitable[Mapping[K, V]]], on: Executor, keys: Sequence[K]
+) -> dict[K, V | Exception]:
+    """Return what one query for many keys finds; a key that it leaves out does not exist.
+
+    Where the query fails for a key's own sake, it is asked again for each half, so that the error reaches that
+    key alone. A database that is away is everybody's error.
+    """
+    try:
+        return dict(await load_many(on, keys))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
+        if len(keys) == 1 or isinstance(error, Unavailable):
+            return dict.fromkeys(keys, error)
+    middle = len(keys) // 2
+    first = await read_many(load_many, on, keys[:middle])
+    return first | await read_many(load_many, on, keys[middle:])
 
 
 class _Outcome(Generic[V]):
-    __slots__ = ("error", "events", "value")
+    __slots__ = ("events", "found")
 
-    def __init__(self, value: V | None, error: Exception | None, events: Sequence[Event]) -> None:
-        self.value = value
-        self.error = error
+    def __init__(self, found: V | Exception | None, events: Sequence[Event]) -> None:
+        self.found = found
         self.events = events
 
 
@@ -151,14 +155,12 @@ def _note(record: Record, events: Sequence[Event]) -> None:
             record.events.append(event)
 
 
-def _answer(
-    batch: Mapping[K, Sequence[Waiter[V]]], found: Mapping[K, V], error: Exception | None, record: Record
-) -> None:
+def _answer(batch: Mapping[K, Sequence[Waiter[V]]], found: Mapping[K, V | Exception], record: Record) -> None:
     """Wake everybody. Each gets the batch's events; all but one say `coalesced`, so that sums stay true."""
     own = tuple(record.events)
     shared = tuple(event._replace(code=COALESCED) for event in own)
     for key, waiters in batch.items():
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(_Outcome(found.get(key), error, own))
+                waiter.set_result(_Outcome(found.get(key), own))
                 own = shared
