@@ -69,7 +69,8 @@ async def fill(site: Site, count: int) -> None:
     if "observability" in {one.name for one in site.assembly.registry.plugins}:
         copied(site.urls.app, "performance_metrics", METRICS, minutes(count, now))
     with psycopg.connect(site.urls.app) as app:
-        app.execute("select cito.audit_ensure_month(%s)", (now,))
+        for moment in (now, now - timedelta(milliseconds=count)):
+            app.execute("select cito.audit_ensure_month(%s)", (moment,))
     copied(site.urls.app, "cito.audit_event", EVENT, events(count, now), CLINIC)
     with psycopg.connect(site.urls.owner, autocommit=True) as owner:
         owner.execute("vacuum analyze")
@@ -125,6 +126,6 @@ def events(count: int, now: datetime) -> Iterator[Row]:
     chain = uuid4()
     for n in range(count):
         yield (
-            now, uuid4(), f"subject {n % 1000}", "nurse", CLINIC, "read", "success", "patients", uuid4(),
+            now - timedelta(milliseconds=n), uuid4(), f"subject {n % 1000}", "nurse", CLINIC, "read", "success", "patients", uuid4(),
             f"request {n}", "0" * 32, chain, n, 0, b"seal",
         )  # fmt: skip

@@ -88,6 +88,7 @@ order by id
 
 -- name: list_drugs(past, size)
 -- One page of all active drugs by generic name, and how many there are.
+-- scans: the number of all active drugs is on every page
 -- example: select 0 as past, 20 as size
 -- target: 20 ms
 -- returns: many
