@@ -164,7 +164,7 @@ async def test_a_cancelled_read_through_a_pooler_harms_nobody(wards, pooled):
             assert (await wards.find.one(database.reader(A), wards.WardKey(A, ward))).id == ward
 
 
-async def test_after_a_restart_of_the_server_the_first_call_succeeds(home):
+async def test_after_a_restart_of_the_server_the_first_call_succeeds(home, figure):
     """There is no back-off to wait out: while it is away callers are told so, then it is simply there."""
     elsewhere = home / "restarted"
     server = Embedded(elsewhere, durable=False)
@@ -181,7 +181,9 @@ async def test_after_a_restart_of_the_server_the_first_call_succeeds(home):
             with pytest.raises(errors.ConnectionLost):
                 await position.one(reader, Nothing())
         await asyncio.to_thread(server.start, ["postgres"])
+        begun = time.perf_counter()
         assert await position.one(reader, Nothing())
+        figure(f"after a restart of PostgreSQL the first read took {time.perf_counter() - begun:.3f} s")
         assert database.figures().active == 0
         await database.close()
     finally:
