@@ -6,6 +6,7 @@ import asyncio
 import random
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from cito.core.database import errors
@@ -88,6 +89,28 @@ async def test_a_key_neither_reaches_into_nor_reveals_another_clinic(wards, data
     assert said[0] == said[1]
     async with database.transaction(A) as tx:
         await wards.add.run(tx, wards.NewWard(A, two_clinics[1], "Ward of B"))
+
+
+async def test_copy_does_not_pass_a_policy_and_a_staging_table_does(wards, database):
+    """What is inserted from the staging table is judged row by row: another clinic's row refuses them all."""
+    insert = "insert into wards (clinic_id, id, name) select clinic_id, id, name from staged"
+    with psycopg.connect(wards.urls.app) as app, app.cursor() as cursor:
+        cursor.execute("select set_config('cito.clinic_id', %s, false)", (str(A),))
+        with pytest.raises(psycopg.errors.FeatureNotSupported), app.transaction():
+            cursor.execute("copy wards (clinic_id, id, name) from stdin")
+        cursor.execute("create temporary table staged as select clinic_id, id, name from wards with no data")
+        for clinic in (A, B):
+            with cursor.copy("copy staged from stdin") as copy:
+                copy.write_row((clinic, uuid4(), f"Ward of {clinic}"[:40]))
+            if clinic == A:
+                cursor.execute(insert)
+                assert cursor.rowcount == 1
+                app.commit()
+                cursor.execute("truncate staged")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            cursor.execute(insert)
+    assert len(await wards.unfiltered.all(database.reader(A), wards.Nothing())) == 1
+    assert await wards.unfiltered.all(database.reader(B), wards.Nothing()) == []
 
 
 @pytest.mark.parametrize(
