@@ -12,15 +12,13 @@ from typing import Any
 import msgspec
 import psycopg
 import redis.asyncio as redis
-from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.generators import execute
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn, PGresult
 
 from cito.core.assembly import Assembly
 from cito.core.database import migrations
 from cito.core.database.invalidation import drift
+from cito.core.database.query import Query
+from cito.core.database.soundness import unsound_queries
 from cito.core.database.sql import read_queries
 from cito.core.database.tenancy import tenancy_violations
 from cito.core.embedded import Urls
@@ -116,23 +114,10 @@ async def _app_checks(assembly: Assembly, connection: Connection, urls: Urls) ->
     )
     owned = [name for (name,) in await _ask(connection, "owned_by", role)]
     yield _listed("application role owns", owned, "owned", "let cito_owner own the tables")
-    broken = [name async for name in _unpreparable(assembly, connection)]
-    yield _listed("named queries", broken, "refused by PostgreSQL", "correct the SQL, or run `cito migrate`")
-
-
-async def _unpreparable(assembly: Assembly, connection: Connection) -> AsyncIterator[str]:
-    """Prepare every named query, as the application role; yield those that PostgreSQL refuses."""
-    for name, owned in assembly.sources.queries.items():
-        prepared = await connection.wait(_prepare(connection.pgconn, name, owned.value.text))
-        if prepared.status != ExecStatus.COMMAND_OK:
-            yield name
-
-
-def _prepare(connection: PGconn, name: str, text: str) -> PQGen[PGresult]:
-    """Have PostgreSQL parse and type one statement without running it."""
-    connection.send_prepare(name.encode(), text.encode())
-    results: list[PGresult] = yield from execute(connection)
-    return results[0]
+    queries = {name: owned.value for name, owned in assembly.sources.queries.items()}
+    rows = {o.value.name: o.value.row for o in assembly.registry.queries if isinstance(o.value, Query)}
+    unsound = await unsound_queries(connection, queries, rows)
+    yield _listed("named queries", unsound, "not as bound", "correct SQL or struct, or run `cito migrate`")
 
 
 async def _cache(url: str) -> Finding:

@@ -34,8 +34,8 @@ from pg_index as i
 where not i.indisvalid
 
 -- name: indexes_there()
--- All indexes of the schema public.
+-- All indexes of our schemas.
 -- returns: many
 select indexname::text
 from pg_indexes
-where schemaname = 'public'
+where schemaname in ('public', 'cito')

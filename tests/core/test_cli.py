@@ -125,6 +125,7 @@ def test_doctor_finds_what_is_pending_and_is_content_once_migrated(cito: Cito, e
     planned = cito("migrate", "--dry-run", **there)
     assert "-- core_0001_privileges" in planned.stdout
     assert cito("migrate", **there).returncode == 0
+    assert cito("indexes", "apply", **there).returncode == 0
     after = cito("doctor", "--json", **there)
     assert [one["check"] for one in json.loads(after.stdout) if not one["ok"]] == []
     assert after.returncode == 0
