@@ -130,6 +130,8 @@ class Cache:
         families = [owned.value for owned in registry.cache_families]
         local_bytes = settings.cache.local_bytes
         cache = cls(families, database, names, ring, shared, clock=clock or Clock(), local_bytes=local_bytes)
+        for plan in cache.plans.values():
+            plan.together = plan.together and settings.database.coalescing
         if shared is not None:
             cache.follow(url)
         cache._housekeeping = asyncio.create_task(cache._keep_house(keys, shared))

@@ -53,6 +53,7 @@ class Plan:
     """One family in one process.
 
     Attributes:
+        together: several keys are read by one query.
         entries: kept entries by `place`.
         flights: reads under way by `place`.
         sample_at: monotonic seconds from which on the next hit is sampled; never, before `offer` is set.
@@ -71,6 +72,7 @@ class Plan:
         self.family = family
         self.name = family.name
         self.local = local
+        self.together = family.load_many is not None
         self.monotonic = monotonic
         self.counts = Counts()
         self.entries: dict[Any, Entry[Any]] = {}

@@ -7,7 +7,7 @@ shares the next one: every answer was read after its question, and a key is read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any, Protocol
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 from cito.core.cache.families import Plan
 from cito.core.cache.flights import Flight
 from cito.core.declarations import Executor
+from cito.core.many import MOST_KEYS, read_many
 from cito.core.telemetry import What, current_record
 
 
@@ -139,11 +140,10 @@ class Loads:
         family = plan.family
         executor = self._readers.reader(group[0].flight.slot.clinic_id, primary=True)
         keys = [load.flight.slot.key for load in group]
-        if len(keys) > 1 and family.load_many is not None:
-            try:
-                found: Mapping[Any, Any] = await family.load_many(executor, keys)
-            except Exception as error:  # noqa: BLE001 - handed to every caller
-                return [error] * len(keys)
+        if len(keys) > 1 and family.load_many is not None and plan.together:
+            found: dict[Any, Any] = {}
+            for at in range(0, len(keys), MOST_KEYS):
+                found |= await read_many(family.load_many, executor, keys[at : at + MOST_KEYS])
             return [found.get(key) for key in keys]
         results: list[Any] = await asyncio.gather(
             *(family.load(executor, key) for key in keys), return_exceptions=True

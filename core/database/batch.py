@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from cito.core.declarations import Executor
-from cito.core.errors import Unavailable
+from cito.core.many import MOST_KEYS, read_many
 from cito.core.telemetry import Event, Record, What, current_record
 
 K = TypeVar("K", bound=Hashable)
@@ -39,7 +39,7 @@ class Coalescer(Generic[K, V]):
         load_many: Callable[[Executor, Sequence[K]], Awaitable[Mapping[K, V]]],
         reader: Callable[[UUID | None], Executor],
         *,
-        max_batch: int = 100,
+        max_batch: int = MOST_KEYS,
     ) -> None:
         self._load_many = load_many
         self._reader = reader
@@ -104,24 +104,6 @@ class Coalescer(Generic[K, V]):
                 waiter.cancel()  # only when this task itself was cancelled is anyone still waiting
             group.on_their_way -= 1
             self._leave(clinic_id, group)
-
-
-async def read_many(
-    load_many: Callable[[Executor, Sequence[K]], Awaitable[Mapping[K, V]]], on: Executor, keys: Sequence[K]
-) -> dict[K, V | Exception]:
-    """Return what one query for many keys finds; a key that it leaves out does not exist.
-
-    Where the query fails for a key's own sake, it is asked again for each half, so that the error reaches that
-    key alone. A database that is away is everybody's error.
-    """
-    try:
-        return dict(await load_many(on, keys))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-        if len(keys) == 1 or isinstance(error, Unavailable):
-            return dict.fromkeys(keys, error)
-    middle = len(keys) // 2
-    first = await read_many(load_many, on, keys[:middle])
-    return first | await read_many(load_many, on, keys[middle:])
 
 
 class _Outcome(Generic[V]):

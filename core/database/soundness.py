@@ -40,12 +40,12 @@ async def unsound_queries(
 def _described(connection: PGconn, text: bytes) -> PQGen[PGresult]:
     """Have PostgreSQL parse and type one statement, and say what it returns."""
     connection.send_prepare(b"", text)
-    (prepared,) = yield from execute(connection)
-    if prepared.status != ExecStatus.COMMAND_OK:
-        return prepared
+    prepared: list[PGresult] = yield from execute(connection)
+    if prepared[0].status != ExecStatus.COMMAND_OK:
+        return prepared[0]
     connection.send_describe_prepared(b"")
-    (described,) = yield from execute(connection)
-    return described
+    described: list[PGresult] = yield from execute(connection)
+    return described[0]
 
 
 def _columns(described: PGresult) -> list[str]:
