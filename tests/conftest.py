@@ -129,6 +129,7 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
                 httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client,
             ):
                 yield Site(assembly, own, app, client, budgets)
+            assert budgets.over == set(), "a route ran more queries than it declares"
 
     return opened
 

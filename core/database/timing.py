@@ -7,12 +7,15 @@ from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
-from cito.core.database.connection import Command, Connection
+from cito.core.database.connection import Command, Connection, StalePlan
+from cito.core.database.errors import ConnectionLost
 from cito.core.telemetry import What, current_record
 
 
 async def timed(connection: Connection, batch: Sequence[Command], what: What = What.QUERY) -> list[Any]:
     """Run a batch and note its last statement: name, duration, rows, and the kind of failure if any.
+
+    What is lost with its connection is noted, and no run of the query: whoever repeats it asks once.
 
     Raises:
         DatabaseProblem, StalePlan: as `Connection.run`.
@@ -24,6 +27,9 @@ async def timed(connection: Connection, batch: Sequence[Command], what: What = W
     start_ns = perf_counter_ns()
     try:
         results = await connection.run(batch)
+    except (ConnectionLost, StalePlan) as lost:
+        record.add(what, batch[-1].name, start_ns, code=type(lost).__name__)
+        raise
     except BaseException as error:
         note(batch[-1].name, start_ns, code=type(error).__name__)
         raise

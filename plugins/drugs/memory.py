@@ -61,6 +61,7 @@ async def made(context: Context) -> None:
 
 
 async def _make(cache: Cache, held: _Held) -> None:
+    current_record.set(None)  # in the task's own context: the request that saw to it does not run this query
     # Whoever loads gets a copy; the entry that is kept, and ended, is what a later hit gets.
     entry = await cache.get(EVERYTHING, _KEY, None)
     if entry.outcome in {"miss", "shared"}:

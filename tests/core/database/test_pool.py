@@ -255,3 +255,20 @@ async def test_parameters_larger_than_the_socket_holds_are_sent_whole(wards, dat
             await wards.rename.one(tx, wards.Rename(A, await_id := uuid4(), name))
             await wards.add.run(tx, wards.NewWard(A, await_id, name[:41]))
     assert database.figures().lost == 0
+
+
+async def test_a_read_that_was_repeated_ran_once(wards):
+    async with wards.open(pool_max=1) as database:
+        key = wards.WardKey(A, A)
+        await wards.find.one(database.reader(A), key)
+        record = Record("http")
+        token = current_record.set(record)
+        try:
+            (connection,) = database.pool._open
+            wards.admin("select pg_terminate_backend(%s, 5000)", connection.backend_pid)
+            await wards.find.one(database.reader(A), key)
+        finally:
+            current_record.reset(token)
+        assert record.runs == {"find_ward": 1}
+        queries = [event.code for event in record.events if event.what is What.QUERY]
+        assert queries == ["ConnectionLost", ""]
