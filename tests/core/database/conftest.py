@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -131,6 +131,7 @@ class Wards:
             return cursor.fetchall() if cursor.description else []
 
 
+WardsFor = Callable[..., AbstractContextManager[Wards]]
 SOURCES = [("core", files("cito.sql") / "core"), ("wards", WARDS)]
 
 
@@ -142,18 +143,31 @@ def migrated(urls: Urls) -> Iterator[Urls]:
         yield clone
 
 
+@pytest.fixture(scope="session")
+def wards_for(urls: Urls, migrated: Urls) -> WardsFor:
+    """Open a copy of the migrated database, or of another: `with wards_for() as wards`."""
+
+    @contextmanager
+    def copied(original: Wards | None = None) -> Iterator[Wards]:
+        source = original.urls if original else migrated
+        with cloned(urls, psycopg.conninfo.conninfo_to_dict(source.app)["dbname"]) as clone:
+            yield Wards(clone, read_queries(WARDS / "queries.sql"))
+
+    return copied
+
+
 @pytest.fixture
-def wards(urls: Urls, migrated: Urls) -> Iterator[Wards]:
+def wards(wards_for: WardsFor) -> Iterator[Wards]:
     """A database of the test's own, whose schema it may change."""
-    with cloned(urls, psycopg.conninfo.conninfo_to_dict(migrated.app)["dbname"]) as clone:
-        yield Wards(clone, read_queries(WARDS / "queries.sql"))
+    with wards_for() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
-def shared_wards(urls: Urls, migrated: Urls) -> Iterator[Wards]:
+def shared_wards(wards_for: WardsFor) -> Iterator[Wards]:
     """A database for tests that keep to rows of clinics of their own."""
-    with cloned(urls, psycopg.conninfo.conninfo_to_dict(migrated.app)["dbname"]) as clone:
-        yield Wards(clone, read_queries(WARDS / "queries.sql"))
+    with wards_for() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -53,11 +53,20 @@ def query(name: str, text: str, *parameters: str, examples: tuple[str, ...] = ()
 BY_FLOOR = query("by_floor", "select id from wards where clinic_id = $1 and floor = $2", "clinic_id", "floor")
 
 
+@pytest.fixture(scope="module")
+async def indexed(wards_for):
+    """Wards with their index, which is only copied."""
+    with wards_for() as wards:
+        wards.admin(FILL, 5000)
+        await apply_indexes(wards.urls.owner, [FLOOR], DDL)
+        yield wards
+
+
 @pytest.fixture
-async def filled(wards):
-    wards.admin(FILL, 5000)
-    await apply_indexes(wards.urls.owner, [FLOOR], DDL)
-    return wards
+def filled(wards_for, indexed):
+    """A copy of the test's own."""
+    with wards_for(indexed) as wards:
+        yield wards
 
 
 async def verdict(wards, asked: NamedQuery, index=FLOOR, large_rows=5000):
