@@ -75,37 +75,40 @@ def _wrong(query: NamedQuery, said: str) -> ExampleError:
 
 
 def _guesses(query: NamedQuery, known: Mapping[str, Table]) -> list[sql.Composed]:
+    """Return selects that may give the parameters: one for each table in the query's text that has them all."""
     words = set(re.findall(r"\w+", query.text))
     guesses: list[sql.Composed] = []
     for table in sorted((t for t in known.values() if t.name in words), key=lambda t: -t.rows):
-        name = sql.Identifier(table.name)
-        picked: list[sql.Composable] = []
-        for parameter in query.parameters:
-            if parameter in table.columns:
-                picked.append(sql.Identifier(parameter))
-            elif parameter.endswith("s") and parameter[:-1] in table.columns:
-                many = sql.SQL(
-                    "(select array_agg({0}) from (select {0} from {1} as other {2} limit {3}) as sampled)"
-                )
-                same = (
-                    sql.SQL("where other.clinic_id = one.clinic_id")
-                    if "clinic_id" in table.columns
-                    else sql.SQL("")
-                )
-                column = sql.Identifier(parameter[:-1])
-                picked.append(
-                    many.format(column, name, same, sql.Literal(_LIST))
-                    + sql.SQL(" as {}").format(sql.Identifier(parameter))
-                )
-            else:
-                break
-        else:
-            if "clinic_id" in table.columns and "clinic_id" not in query.parameters:
-                picked.append(sql.Identifier("clinic_id"))
+        wanted = [*query.parameters]
+        if "clinic_id" in table.columns and "clinic_id" not in wanted:
+            wanted.append("clinic_id")
+        picked = [_pick(parameter, table) for parameter in wanted]
+        found = [column for column in picked if column is not None]
+        if len(found) == len(wanted):
+            columns = sql.SQL(", ").join(found)
             guesses.append(
-                sql.SQL("select {} from {} as one limit 1").format(sql.SQL(", ").join(picked), name)
+                sql.SQL("select {} from {} as one limit 1").format(columns, sql.Identifier(table.name))
             )
     return guesses
+
+
+def _pick(parameter: str, table: Table) -> sql.Composable | None:
+    """Return the column of a parameter's name, or an array of the column whose plural it is."""
+    if parameter in table.columns:
+        return sql.Identifier(parameter)
+    if not (parameter.endswith("s") and parameter[:-1] in table.columns):
+        return None
+    same_clinic = "where other.clinic_id = one.clinic_id" if "clinic_id" in table.columns else ""
+    return sql.SQL(
+        "(select array_agg({column}) from (select {column} from {table} as other {where} limit {most}) as sampled)"
+        " as {parameter}"
+    ).format(
+        column=sql.Identifier(parameter[:-1]),
+        table=sql.Identifier(table.name),
+        where=sql.SQL(same_clinic),
+        most=sql.Literal(_LIST),
+        parameter=sql.Identifier(parameter),
+    )
 
 
 async def _sample(owner: OwnerConnection, statement: bytes | sql.Composed) -> dict[str, Any] | None:
