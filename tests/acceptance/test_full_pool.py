@@ -33,4 +33,5 @@ async def test_who_finds_no_connection_is_told_while_others_wait(
             assert {task.result() for task in refused} == {(503, "1", "the database is busy")}
         await asyncio.wait(waiting)
         assert {task.result()[0] for task in waiting} <= {200, 503}
+        monkeypatch.undo()
         assert (await search("zinc"))[0] == 200
