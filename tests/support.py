@@ -15,6 +15,8 @@ import psycopg
 from psycopg import sql
 
 from cito.core.assembly import Assembly
+from cito.core.audit.keys import audit_key
+from cito.core.audit.ship import Shipper
 from cito.core.declarations import RULES_KEY
 from cito.core.embedded import Urls
 from cito.core.http.tokens import mint
@@ -82,6 +84,19 @@ def cloned(urls: Urls, template: str) -> Iterator[Urls]:
 async def relayed(assembly: Assembly, urls: Urls) -> AsyncIterator[None]:
     """Run a site's relay around a block: without one, every read goes to the database."""
     task = asyncio.create_task(run_relay(assembly.settings, assembly.registry, urls.app, urls.cache))
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+@asynccontextmanager
+async def shipping(site: Site) -> AsyncIterator[None]:
+    """Carry a site's audit to the database around a block: without, each look into the audit waits for it."""
+    settings = site.assembly.settings
+    task = asyncio.create_task(
+        Shipper(settings.home / "audit", site.urls.app, audit_key(settings)).run(0.005)
+    )
     try:
         yield
     finally:

@@ -106,11 +106,14 @@ class Resolution(msgspec.Struct, frozen=True, rename="camel"):
 
 
 Name = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+    ),
 ]
 Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=500)]
 Jurisdiction = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")]
-ScheduleCode = Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
+ScheduleCode = Annotated[str, msgspec.Meta(min_length=1, max_length=20, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class NewSchedule(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -18,8 +18,10 @@ MOST_MEDICATIONS = 20
 # Something to read, without control characters.
 _SAYING = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_SAYING)]
-Short = Annotated[str, Meta(max_length=100)]
-Text = Annotated[str, Meta(max_length=2000)]
+_ANY = r"^[^\x00]*$"  # PostgreSQL stores all but NUL
+Short = Annotated[str, Meta(max_length=100, pattern=_ANY)]
+Text = Annotated[str, Meta(max_length=2000, pattern=_ANY)]
+Dosage = Annotated[str, Meta(max_length=500, pattern=_ANY, examples=["1 tablet twice daily for 7 days"])]
 
 
 class Medication(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -28,7 +30,7 @@ class Medication(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     medication_name: Name
     strength: Short | None = None
     form: Short | None = None
-    dosage: Annotated[str, Meta(max_length=500, examples=["1 tablet twice daily for 7 days"])] | None = None
+    dosage: Dosage | None = None
 
 
 class KnownAllergy(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

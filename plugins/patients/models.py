@@ -25,7 +25,7 @@ Short = Annotated[str, Meta(min_length=1, max_length=60, pattern=_LINE)]
 Grade = Annotated[str, Meta(min_length=1, max_length=20, pattern=_LINE)]
 Extension = Annotated[str, Meta(min_length=1, max_length=12, pattern=r"^[0-9]+$")]
 Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s@,;<>]+@[^\s@,;<>]+$")]
-Address = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"[^\s]")]
+Address = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 
 
 class Contact(msgspec.Struct, frozen=True, rename="camel"):

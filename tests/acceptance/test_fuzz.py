@@ -12,7 +12,6 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,9 @@ from schemathesis.engine.errors import is_inconsistent_replay
 from schemathesis.generation import GenerationMode
 from schemathesis.generation.case import Case
 from schemathesis.specs.openapi.checks import ensure_resource_availability, use_after_free
-from support import CLINIC, OpenSite, Site
+from support import CLINIC, OpenSite, Site, shipping
 from valkey import Valkey
 
-from cito.core.audit.keys import audit_key
-from cito.core.audit.ship import Shipper
 from cito.core.settings import HttpSettings
 from cito.core.tasks import end
 
@@ -67,10 +64,7 @@ async def site(open_site: OpenSite, valkey: Valkey) -> AsyncIterator[Site]:
         with psycopg.connect(opened.urls.admin) as connection:
             statement = "insert into clinic (id, name, time_zone, region, locale) values (%s, 'C', 'UTC', 'US', 'en-US')"
             connection.execute(statement, [CLINIC])
-        shipper = Shipper(
-            opened.assembly.settings.home / "audit", opened.urls.app, audit_key(opened.assembly.settings)
-        )
-        async with repeated(partial(shipper.run, 0.005)):  # else each look into the audit waits for it
+        async with shipping(opened):
             yield opened
 
 
