@@ -13,9 +13,11 @@ from cito.core.cache.report import RelayReport, Report, decode, decode_relay
 from cito.core.cache.shared import SharedTier
 
 _CHUNK = 100
-# What the engine, its scripts, the feed, the relay and the limits say; nothing else.
+# What the engine, its scripts, the feed, the relay, the limits and the operators' reports (`scan`: names alone) say.
 _COMMANDS = (
     *("get", "mget", "set", "del", "incrby", "pexpire", "pttl", "time", "ping", "hello", "eval", "evalsha"),
+    "scan",
+    "dbsize",
     *("client|tracking", "client|setinfo", "client|setname", "client|id", "info"),
 )
 

@@ -16,7 +16,7 @@ from cito.core.http.problems import send_problem
 from cito.core.http.tokens import TokenVerifier
 
 # A refusal leaves this long after its request came, so that its time tells nothing of its reason.
-REFUSAL_SECONDS = 0.003
+REFUSAL_SECONDS = 0.01
 
 
 class Authenticated:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import math
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -242,7 +243,7 @@ async def test_a_bad_token_is_refused_like_every_other(
     assert response.headers.keys() == plain.headers.keys()
 
 
-@pytest.mark.parametrize("worked_ms", [0.0, 0.5, 2.9, 3.1])
+@pytest.mark.parametrize("worked_ms", [0.0, 0.5, 9.9, 10.1])
 async def test_a_refusal_leaves_at_the_same_moment_however_long_it_took_to_see(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, worked_ms: float
 ) -> None:
@@ -275,10 +276,11 @@ async def test_the_time_of_a_refusal_tells_nothing(
         "alg RS256 with a key of theirs",
     ]
     made = {kind: BAD[kind](forge) for kind in kinds}
+    chance = random.Random(7)
     for _ in range(3):  # a machine under load may spoil a series; a leak would spoil all of them
         times: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(rounds):
-            for kind, token in made.items():
+            for kind, token in chance.sample([*made.items()], len(made)):  # nobody is always second
                 started = time.perf_counter()
                 await client.get(THING, headers={"Authorization": f"Bearer {token!s}"})
                 times[kind].append(time.perf_counter() - started)
