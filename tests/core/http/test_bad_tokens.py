@@ -231,8 +231,9 @@ def test_the_forge_makes_good_tokens_when_asked_to(site: Site) -> None:
 
 @pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
 async def test_a_bad_token_is_refused_like_every_other(
-    client: httpx.AsyncClient, site: Site, make: Make
+    client: httpx.AsyncClient, site: Site, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(auth, "REFUSAL_SECONDS", 0)
     token = make(Forge(site.settings))
     raw = token.encode() if isinstance(token, str) else token
     response = await client.get(THING, headers=[(b"Authorization", b"Bearer " + raw)])
