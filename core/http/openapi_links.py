@@ -64,7 +64,7 @@ def _place_of_id(response: dict[str, Any], schemas: dict[str, Any]) -> str | Non
     if "id" in properties:
         return "id"
     for name, schema in properties.items():
-        if schema.get("type") == "array" and "id" in _properties(schema["items"], schemas):
+        if schema.get("type") == "array" and "id" in _properties(schema.get("items", {}), schemas):
             return f"{name}/0/id"
     return None
 
