@@ -97,6 +97,12 @@ def _per_unit(match: re.Match[str]) -> Fact:
     return _doubtful(f"every {number} {unit}s", f"once a {unit}")
 
 
+def _measured(match: re.Match[str]) -> Fact:
+    """Read "500 mg x 2 daily": two of 500 mg at once, or 500 mg twice."""
+    unit = "week" if match["unit"].startswith("week") else "day"
+    return _doubtful(f"{match['n']} times a {unit}", f"once a {unit}")
+
+
 _DAILY = Cycle(1, 1, "d", bare=True)
 RULES: tuple[Rule, ...] = (
     # times in a period
@@ -104,6 +110,10 @@ RULES: tuple[Rule, ...] = (
     rule(rf"(?P<n>\d+)(?: times)? (?:-|to|or) (?P<m>\d+) (?:times|x) {_PERIOD}", _times),
     rule(rf"x (?P<n>\d+) {_PERIOD}", _times),
     rule(r"x (?P<n>\d+) (?P<ly>daily)", _times),
+    rule(
+        r"[\d.]+ (?:mg|mcg|g|ml|unit) x (?P<n>[2-9]) (?:(?:a|per|/|every) )?(?P<unit>day|daily|week|weekly)",
+        _measured,
+    ),
     rule(rf"(?P<n>\d+) day {_PER}week", _days_a_week),
     rule(r"(?P<n>\d+) (?:/|per|a|every) day", lambda m: PerDay(int(m["n"]))),
     rule(r"(?P<n>\d+) (?:/|per|a|every) (?P<ly>week|month)", _per_unit),
@@ -163,6 +173,7 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(r"(?:for|x) (?P<n>\d+) dose(?: only)?", lambda m: _dose_count(int(m["n"]))),
     rule(r"x 1(?: only)?", OneTime()),
+    rule(r"\d+ x 1", Refused("one of these numbers is an amount, but which?")),
     rule(
         r"(?:(?:for |as )?(?:a |1 )?(?:stat|single|now|1 off) dose(?: only)?|1 times(?: only| now| dose)?|stat|now"
         r"|immediately|at 1 times|right away|straight away|1 off|1 dose (?:only|now))(?: (?:stat|only|now|immediately))?",

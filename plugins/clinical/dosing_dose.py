@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 from cito.plugins.clinical.dosing_doubt import Doubtful, Unreadable
 from cito.plugins.clinical.dosing_facts import (
@@ -22,6 +21,7 @@ from cito.plugins.clinical.dosing_scan import TIMELESS
 from cito.plugins.clinical.timing import Dose
 
 _MEASURES = {"mg", "mcg", "g", "ml", "unit"}
+_OCCASIONS = {"dose", "application", "injection"}
 _MOST_PIECES = 10
 
 
@@ -30,7 +30,7 @@ def doses_of(items: Sequence[Item]) -> list[Dose]:
 
     Raises:
         Unreadable: a bare number may be anything.
-        Doubtful: "take 2 daily": two at once, or one twice.
+        Doubtful: "take 2 daily", "2 doses daily": two at once, or one twice.
     """
     bare = any(isinstance(item.fact, Amount) and not item.fact.unit for item in items)
     hourly = any(isinstance(i.fact, Cycle) and (i.fact.period, i.fact.unit) == (1, "h") for i in items)
@@ -42,6 +42,8 @@ def doses_of(items: Sequence[Item]) -> list[Dose]:
         if isinstance(fact, Amount):
             if not fact.unit:
                 _check_bare(items, at)
+            if fact.unit in _OCCASIONS and fact.high > 1:
+                _check_occasions(items, at)
             groups[-1].append(fact)
         elif not isinstance(fact, TIMELESS) and groups[-1]:
             groups.append([])
@@ -88,13 +90,24 @@ def _check_bare(items: Sequence[Item], at: int) -> None:
     other = after is None or isinstance(after, Amount) or (isinstance(after, Limit) and after.noun != "dose")
     if not (begins or continues) or amount.high > _MOST_PIECES or other:
         raise Unreadable("a number without a unit")
-    if isinstance(after, Cycle):
-        whole = after.bare or (after.interval and after.period == 1)
-        if whole and amount.high > Fraction(1):
-            few = _plain(amount.high)
-            unit = {"d": "day", "wk": "week", "mo": "month", "a": "year"}[after.unit]
-            raise Doubtful(f"{few} at once, or {few} times", (f"{few} times a {unit}", f"once a {unit}"))
+    _check_times(amount, after)
 
 
-def _plain(number: Fraction) -> str:
-    return str(int(number)) if number.denominator == 1 else str(number)
+def _check_occasions(items: Sequence[Item], at: int) -> None:
+    """Two doses are two occasions, unless the text says that they belong together, which no text does."""
+    amount, after = items[at].fact, next((i.fact for i in items[at + 1 :] if isinstance(i.fact, Cycle)), None)
+    assert isinstance(amount, Amount)
+    _check_times(amount, after)
+    raise Unreadable("several doses at once, or one after the other")
+
+
+def _check_times(amount: Amount, after: object) -> None:
+    """Refuse "2 daily": two at once, or twice. A half cannot be a number of times."""
+    if not isinstance(after, Cycle) or amount.high <= 1 or amount.high.denominator > 1:
+        return
+    unit = {"d": "day", "wk": "week", "mo": "month", "a": "year"}.get(after.unit)
+    if unit and (after.bare or (after.interval and after.period == 1)):
+        raise Doubtful(
+            f"{amount.high} at once, or {amount.high} times",
+            (f"{amount.high} times a {unit}", f"once a {unit}"),
+        )

@@ -96,7 +96,10 @@ def day_of(items: Sequence[Item]) -> Day:
                 moments = _joined(moments, new, item.join) if moments else new
     if added and meals is not None and not meals.each:
         raise Unreadable("with food and at another time")
-    if len({moment.offset_min for moment in moments}) > 1:
+    relative = {moment.offset_min for moment in moments}
+    if added and meals is not None:
+        relative.add(meals.offset_min)
+    if len(relative) > 1:
         raise Unreadable("several times, one of them relative")
     return Day(moments, meals, added)
 

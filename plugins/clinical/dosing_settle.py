@@ -68,7 +68,8 @@ def _a_period(unit: str, amount: Fact | None) -> Fact:
         raise Unreadable("nothing about how often")
     if amount.high > 1:
         name = {"d": "day", "wk": "week", "mo": "month"}[unit]
-        raise Doubtful(f"all at once, or over the {name}", (f"once a {name}",))
+        spread = (f"{amount.high} times a {name}",) if amount.high.denominator == 1 else ()
+        raise Doubtful(f"all at once, or over the {name}", (*spread, f"once a {name}"))
     return Cycle(1, 1, unit, bare=unit == "d", interval=unit != "d")
 
 

@@ -58,7 +58,7 @@ CANONICAL: dict[str, str] = {
     **_same("sun", "sunday", "sundays"),
     **_same("weekday", "weekdays"),
     **_same("weekend", "weekends"),
-    **_same("morning", "mornings", "mane"),
+    **_same("morning", "mornings", "mane", "om"),
     **_same("afternoon", "afternoons"),
     **_same("evening", "evenings"),
     **_same("night", "nights", "nighttime"),

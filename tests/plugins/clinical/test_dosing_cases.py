@@ -48,6 +48,7 @@ each day | ok | 1/1 d | 09:00 | 1
 one tablet daily | ok | 1/1 d | 09:00 | 1
 every 24 hours | ok | 1/24 h | 09:00 | 1
 mane | ok | 1/1 d | 08:00 | 1
+om | ok | 1/1 d | 08:00 | 1
 in the evening | ok | 1/1 d | 18:00 | 1
 at night | ok | 1/1 d | 21:00 | 1
 hs | ok | 1/1 d | 21:00 | 1
@@ -129,6 +130,10 @@ bimonthly | ambiguous | -/- - | - | -
 1 drop od | ambiguous | -/- - | - | -
 q3m | ambiguous | -/- - | - | -
 take 2 daily | ambiguous | -/- - | - | -
+take 1 1/2 daily | ok | 1/1 d | 09:00 | 1
+two doses daily | ambiguous | -/- - | - | -
+1-2 applications daily | ambiguous | -/- - | - | -
+500 mg x 2 daily | ambiguous | -/- - | - | -
 3 tablets a day | ambiguous | -/- - | - | -
 once in the morning | ambiguous | -/- - | - | -
 daily with meals | ambiguous | -/- - | - | -
@@ -150,6 +155,9 @@ def test_candidates_of_an_ambiguous_frequency_parse_themselves():
         "q3m",
         "4 weekly",
         "take 2 daily",
+        "2 doses daily",
+        "3 tablets a day",
+        "500 mg x 2 a week",
         "once in the morning",
         "daily with meals",
         "qm",

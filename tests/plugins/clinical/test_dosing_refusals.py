@@ -51,6 +51,11 @@ q1000h
 99 times a day
 zero times a day
 0 times daily
+3x1
+2 x 1 daily
+2 doses at night
+2 applications bid
+1 hour before meals and at bedtime
 8 qh
 24 q h
 24 h
