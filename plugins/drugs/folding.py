@@ -14,16 +14,23 @@ _PLAIN = str.maketrans(
 _APOSTROPHES = re.compile(r"['`\u2019\u2018\u02bc]")
 _DASHES = re.compile(r"[\u2010-\u2015\u2212]")
 _SEPARATOR = re.compile(r"\s*([/+])\s*")
-_NOISE = re.compile(r"[^\w/+%.,-]|_")
-_LOOSE_POINT = re.compile(r"(?<!\d)[.,]|[.,](?!\d)")
+_NOISE = re.compile(r"[^\w/+%.,:-]|_")
+_LOOSE_POINT = re.compile(r"(?<!\d)[.,:]|[.,:](?!\d)")
 _LOOSE_DASH = re.compile(r"(?<!\w)-|-(?!\w)")
 _BETWEEN = re.compile(r"[\s.,'-]+")
+# Words that say how a substance is bound, not which one it is. They stand in drugs_0003_bare_names.sql too.
+_SALTS = (
+    "acetate|besilate|besylate|bitartrate|bromide|calcium|carbonate|chloride|citrate|dihydrate|fumarate|gluconate|"
+    "hcl|hydrobromide|hydrochloride|lactate|magnesium|maleate|mesilate|mesylate|monohydrate|nitrate|phosphate|"
+    "potassium|sodium|succinate|sulfate|sulphate|tartrate|trihydrate"
+)
+_SALT = re.compile(rf"(?:^| )(?:{_SALTS})(?= |$)")
 
 
 def fold(text: str) -> str:
     """Return `text` as names are compared: NFKC, casefold, unaccent, punctuation out, spaces collapsed.
 
-    Hyphens inside words, `/`, `+`, `%` and decimal points stay: they carry meaning.
+    Hyphens inside words, `/`, `+`, `%`, decimal points and the colon of a ratio stay: they carry meaning.
     """
     text = unicodedata.normalize("NFKC", text).casefold()
     text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
@@ -36,6 +43,11 @@ def fold(text: str) -> str:
 def squash(folded: str) -> str:
     """Return a folded name without hyphens and spaces: `co-codamol`, `co codamol` and `cocodamol` are one."""
     return _BETWEEN.sub("", folded)
+
+
+def bare(folded: str) -> str:
+    """Return a folded name without the names of salts, unless it is nothing else: what similar names are found by."""
+    return _SALT.sub("", folded).strip() or folded
 
 
 def trigrams(folded: str) -> frozenset[str]:

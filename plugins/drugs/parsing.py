@@ -23,9 +23,9 @@ _NUMBER = r"\d+(?:,\d{3})*(?:[.,]\d+)?"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
 _AMOUNT = rf"{_NUMBER}(?:\s?(?:{_UNIT})(?![a-z0-9]))?"
 _STRENGTH = re.compile(
-    rf"(?<![\w.,/+-]){_AMOUNT}(?:[/+-](?:{_AMOUNT}|(?:{_UNIT})(?![a-z0-9])))*(?![\w.,])(?!-[a-z])"
+    rf"(?<![\w.,/+-]){_AMOUNT}(?:[/+:-](?:{_AMOUNT}|(?:{_UNIT})(?![a-z0-9])))*(?![\w.,])(?!-[a-z])"
 )
-_PIECE = re.compile(rf"(?P<number>{_NUMBER})?\s?(?P<unit>{_UNIT})?(?P<joint>[/+-]|$)")
+_PIECE = re.compile(rf"(?P<number>{_NUMBER})?\s?(?P<unit>{_UNIT})?(?P<joint>[/+:-]|$)")
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _LONGEST = max(phrase.count(" ") + 1 for phrase in (*FORMS, *ROUTES, *RELEASE))
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")

@@ -52,13 +52,19 @@ class Drugs(Plugin):
                 name="drug_aliases_key",
                 table="drug_aliases",
                 serves=("lookup_drugs", "search_drugs"),
-                because="a typed name, brand or keyword is found by its folded key, without reading the others",
+                because="a typed generic name, brand or keyword is its folded key, or the beginning of it",
             ),
             Index(
-                name="drug_aliases_alike",
+                name="drug_aliases_contained",
+                table="drug_aliases",
+                serves=("search_drugs",),
+                because="a part of a generic name, brand or keyword is found anywhere in it, all kinds at once",
+            ),
+            Index(
+                name="drug_aliases_bare",
                 table="drug_aliases",
                 serves=("lookup_drugs", "search_drugs"),
-                because="misspelt names are found by their trigrams",
+                because="misspelt names are found by the trigrams of what is not the name of a salt",
             ),
             Index(
                 name="drugs_active_generic",
@@ -82,7 +88,7 @@ class Drugs(Plugin):
                 name="drug_schedules_schedule",
                 table="drug_schedules",
                 serves=("list_drugs_of_schedule",),
-                because="a schedule is a small part of the vocabulary",
+                because="a schedule is a small part of the vocabulary; whether a drug is active is read with its row",
             ),
         )
 

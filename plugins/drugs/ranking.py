@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cito.plugins.drugs.matching import Alias
 
 SHORTEST = 4  # letters; below, one edit makes any abbreviation of any other
+SHORTEST_BEGINNING = 5  # letters from which a beginning is worth a question
 NEAR_SIMILARITY = 0.25  # trigram similarity from which a name is a candidate at all
 MOST_CANDIDATES = 60  # aliases looked at for one request
 
@@ -60,8 +61,10 @@ def _rank(request: Request, alias: Alias) -> _Ranked | None:
     typed_words, known_words = set(request.words), set(alias_words)
     if edits <= allowed_edits(len(typed)):
         reason = f"{edits} {'letter' if edits == 1 else 'letters'} from the {alias.kind} {alias.name}"
-    elif typed_words < known_words:
+    elif typed_words <= known_words:
         reason = f"part of the {alias.kind} {alias.name}"
+    elif len(typed) >= SHORTEST_BEGINNING and known.startswith(typed):
+        reason = f"the beginning of the {alias.kind} {alias.name}"
     elif known_words < typed_words and max(map(len, known_words), default=0) >= SHORTEST:
         reason = f"contains the {alias.kind} {alias.name}"
     else:

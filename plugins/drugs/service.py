@@ -1,20 +1,17 @@
-"""What can be done with the vocabulary: reads by family, decisions from the primary, writes by transaction."""
+"""What is shown of the vocabulary: reads through the cache. What decides is read by `deciding`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from uuid import UUID
 
-import msgspec
-
 from cito.core.cache.engine import Entry
 from cito.core.context import Context
 from cito.core.errors import invalid
-from cito.plugins.drugs import queries as q
 from cito.plugins.drugs.cache import DRUG, LOOKUP, SEARCH, DrugKey, NameKey, PageKey
 from cito.plugins.drugs.folding import fold
 from cito.plugins.drugs.memory import at_hand
-from cito.plugins.drugs.models import Drug, DrugPage, Parsed, Resolution, Status, class_slug
+from cito.plugins.drugs.models import Drug, DrugPage, Resolution, Status, class_slug
 from cito.plugins.drugs.parsing import Request, read
 
 _INVALID = Resolution(Status.INVALID)
@@ -66,24 +63,6 @@ async def look_up_many(context: Context, names: Sequence[str]) -> list[Entry[Res
     return [answered(request) for request in requests]
 
 
-async def resolve_to_decide(context: Context, names: Sequence[str]) -> list[Resolution]:
-    """Return what each typed name means, with every drug as the primary has it now: for triage and the like.
-
-    Names come through the cache. Schedules, classes and status, which decide, are read by id in one query; a drug
-    that is gone is not found, a withdrawn one inactive.
-    """
-    found = [
-        answer if isinstance(answer, Resolution) else answer.value
-        for answer in await look_up_many(context, names)
-    ]
-    ids = {drug.id for answer in found for drug in _drugs_of(answer)}
-    if not ids:
-        return found
-    rows = await q.find_drugs.all(context.database.reader(None, primary=True), q.ByIds(sorted(ids)))
-    now = {drug.id: drug for drug in rows}
-    return [_as_of(answer, now) for answer in found]
-
-
 async def find_page(
     context: Context, search: str, drug_class: str, schedule: str, *, page: int, limit: int
 ) -> Entry[DrugPage]:
@@ -99,26 +78,3 @@ async def find(context: Context, drug_id: UUID) -> Entry[Drug]:
 
 def _not_found(request: Request) -> Resolution:
     return Resolution(Status.NOT_FOUND, parsed=request.parsed)
-
-
-def _drugs_of(answer: Resolution) -> list[Drug]:
-    own = [answer.drug] if answer.drug else []
-    return own + [suggestion.drug for suggestion in answer.suggestions]
-
-
-def _as_of(answer: Resolution, now: dict[UUID, Drug]) -> Resolution:
-    """Return an answer with its drugs as they are now."""
-    suggestions = tuple(
-        msgspec.structs.replace(suggestion, drug=now[suggestion.drug.id])
-        for suggestion in answer.suggestions
-        if suggestion.drug.id in now
-    )
-    if answer.drug is None:
-        gone = answer.suggestions and not suggestions
-        status = Status.NOT_FOUND if gone else answer.status
-        return msgspec.structs.replace(answer, status=status, suggestions=suggestions)
-    drug = now.get(answer.drug.id)
-    if drug is None:
-        return Resolution(Status.NOT_FOUND, parsed=answer.parsed or Parsed())
-    status = Status.RESOLVED if drug.is_active else Status.INACTIVE
-    return msgspec.structs.replace(answer, status=status, drug=drug)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from cito.plugins.clinical.timing import Status as TimingStatus
 from cito.plugins.drugs.folding import fold
 from cito.plugins.drugs.models import Drug, Status
-from cito.plugins.drugs.triage_amounts import milligrams_a_day, milligrams_at_once, strength_of
+from cito.plugins.drugs.triage_amounts import doses_a_day, milligrams_a_day, milligrams_at_once, strength_of
 from cito.plugins.drugs.triage_models import Order, Reason, Route
 from cito.plugins.drugs.triage_rules import Rules
 
+_USUAL_DOSES_A_DAY = 4
 _UNRESOLVED = {
     Status.SUGGEST: ("unconfirmed_match", "only similar names are known: someone must say which is meant"),
     Status.AMBIGUOUS: (
@@ -45,6 +46,7 @@ def check_order(at: int, order: Order, rules: Rules, jurisdiction: str) -> Itera
                 items=(at,),
                 message=f"{drug.generic_name} is not sold without a prescription",
             )
+    yield from _strength(at, order)
     yield from _read(at, order)
     if drug is not None:
         yield from _amounts(at, order, drug, rules)
@@ -59,6 +61,18 @@ def _controlled(at: int, drug: Drug, rules: Rules, jurisdiction: str) -> Iterato
             route=rules.route_of_schedule(entry.jurisdiction, entry.schedule),
             items=(at,),
             message=f"{drug.generic_name} is controlled: {entry.jurisdiction} schedule {entry.schedule}",
+        )
+
+
+def _strength(at: int, order: Order) -> Iterator[Reason]:
+    """A strength beside the name must not be another than the one in the name; a bare number may lack its unit."""
+    named = order.resolution.parsed.strength
+    if named and order.strength and order.strength.split()[0] != named.split()[0]:
+        yield Reason(
+            flag="strength_contradiction",
+            route=Route.CLARIFY,
+            items=(at,),
+            message="the strength is not the one that the name says",
         )
 
 
@@ -84,11 +98,20 @@ def _read(at: int, order: Order) -> Iterator[Reason]:
 
 
 def _amounts(at: int, order: Order, drug: Drug, rules: Rules) -> Iterator[Reason]:
-    """Compare with the limits of the only ingredient; a strength of a combination says nothing about one of them."""
-    limit = rules.dose_limits.get(fold(drug.ingredients[0])) if len(drug.ingredients) == 1 else None
-    once = milligrams_at_once(order)
-    if limit is None or once is None:
+    """Compare with the limits of the ingredients; the strength of a combination says nothing about one of them."""
+    limits = [rules.dose_limits[key] for name in drug.ingredients if (key := fold(name)) in rules.dose_limits]
+    once = milligrams_at_once(order) if len(drug.ingredients) == 1 else None
+    if limits and once is None and _counted(order):
+        yield Reason(
+            flag="dose_unchecked",
+            route=Route.PHARMACIST,
+            items=(at,),
+            message=f"how much {drug.generic_name} this is cannot be told from its texts",
+            source=limits[0].source,
+        )
+    if not limits or once is None:
         return
+    (limit,) = limits
     daily = milligrams_a_day(order)
     for amount, most, what in ((once, limit.once_mg, "at once"), (daily, limit.daily_mg, "a day")):
         if amount is not None and amount > most:
@@ -99,6 +122,16 @@ def _amounts(at: int, order: Order, drug: Drug, rules: Rules) -> Iterator[Reason
                 message=f"{float(amount):g} mg {what} are more than {float(most):g} mg",
                 source=limit.source,
             )
+
+
+def _counted(order: Order) -> bool:
+    """Tell whether a dosage counts pieces, or doses, of which too many could be too much."""
+    timing = order.timing
+    if timing is None or timing.status not in {TimingStatus.OK, TimingStatus.PRN}:
+        return False
+    per_day = doses_a_day(timing)
+    several = max(timing.dose_pattern, default=0) > 1 or (timing.dose is not None and timing.dose.high > 1)
+    return several or (per_day is not None and per_day > _USUAL_DOSES_A_DAY)
 
 
 def _too_often(at: int, order: Order, drug: Drug, rules: Rules) -> Iterator[Reason]:

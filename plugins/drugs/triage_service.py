@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -15,9 +14,9 @@ from cito.core.settings import plugin_settings
 from cito.plugins.clinical.dosing import parse_timing
 from cito.plugins.clinical.vocabulary import ACTIVE_MEDICATIONS, ALLERGIES, Allergy, AskPatient
 from cito.plugins.drugs import triage_queries as q
-from cito.plugins.drugs.finding import find_resolutions
-from cito.plugins.drugs.models import Drug, Resolution
-from cito.plugins.drugs.service import resolve_to_decide
+from cito.plugins.drugs.deciding import resolve_to_decide
+from cito.plugins.drugs.models import Resolution
+from cito.plugins.drugs.parsing import read
 from cito.plugins.drugs.settings import DrugsSettings
 from cito.plugins.drugs.triage import triage
 from cito.plugins.drugs.triage_models import Allergen, Order, Taken, Verdict
@@ -32,7 +31,6 @@ from cito.plugins.drugs.triage_requests import (
     TriagedMedication,
 )
 from cito.plugins.drugs.triage_rules import load_rules
-from cito.plugins.drugs.vocabulary import Vocabulary
 
 RECORD, REQUEST = "record", "request"
 
@@ -46,7 +44,7 @@ async def ask(context: Context, caller: Caller, clinic_id: UUID, asked: NewReque
     allergies, taken, sources = await _facts(context, clinic_id, asked)
     names = [medication.medication_name for medication in asked.medications]
     names += [allergy.substance for allergy in allergies] + taken
-    found = await _resolved(context, names)
+    found = await resolve_to_decide(context, names)
     orders = [_order(*pair) for pair in zip(asked.medications, found, strict=False)]
     rest = found[len(orders) :]
     allergens = [Allergen(*pair) for pair in zip(allergies, rest, strict=False)]
@@ -132,25 +130,6 @@ async def override(
     return _with_overrides(q.StoredRow(row.answer, (*row.overrides, made)))
 
 
-async def _resolved(context: Context, names: Sequence[str]) -> list[Resolution]:
-    """Return what the names mean now. A cached meaning counts only while the drug, read anew, has this name."""
-    found = await resolve_to_decide(context, names)
-    doubtful = [
-        at for at, answer in enumerate(found) if answer.drug and not _still_means(names[at], answer.drug)
-    ]
-    if doubtful:
-        primary = context.database.reader(None, primary=True)
-        anew = await find_resolutions(primary, [names[at] for at in doubtful])
-        for at, answer in zip(doubtful, anew, strict=True):
-            found[at] = answer
-    return found
-
-
-def _still_means(name: str, drug: Drug) -> bool:
-    resolution = Vocabulary((drug,)).lookup(name)
-    return resolution.drug is not None
-
-
 async def _facts(
     context: Context, clinic_id: UUID, asked: NewRequest
 ) -> tuple[list[Allergy], list[str], Sources]:
@@ -181,10 +160,15 @@ def _order(asked: Medication, resolution: Resolution) -> Order:
     return Order(
         name=asked.medication_name,
         resolution=resolution,
-        strength=asked.strength or resolution.parsed.strength,
+        strength=_written_alike(asked.strength) or resolution.parsed.strength,
         form=asked.form or resolution.parsed.form,
-        timing=parse_timing(asked.dosage) if asked.dosage else None,
+        timing=None if asked.dosage is None else parse_timing(asked.dosage),
     )
+
+
+def _written_alike(strength: str | None) -> str | None:
+    """Return a strength as one within a name is returned: "1,000 mgs" is `1000 mg`."""
+    return strength and (read(f"x {strength}").parsed.strength or strength)
 
 
 def _shown(at: int, asked: Medication, order: Order, verdict: Verdict) -> TriagedMedication:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from cito.plugins.drugs.folding import squash, trigrams
+from cito.plugins.drugs.folding import bare, squash, trigrams
 from cito.plugins.drugs.matching import Alias, resolve
 from cito.plugins.drugs.models import Drug, Resolution
 from cito.plugins.drugs.names import aliases_of, ingredient_keys, ingredient_named
@@ -63,7 +63,7 @@ class Vocabulary:
     def alike(self, folded: str) -> list[Alias]:
         """Return aliases by trigram similarity, the most similar first, as pg_trgm would."""
         aliases, sizes, postings = self._trigrams
-        grams = trigrams(folded)
+        grams = trigrams(bare(folded))
         shared = Counter[int]()
         for gram in grams:
             shared.update(postings.get(gram, ()))
@@ -79,7 +79,7 @@ class Vocabulary:
         """All aliases, how many trigrams each has, and where each trigram occurs."""
         aliases = [alias for named in self._named.values() for alias in named]
         aliases.sort(key=lambda alias: (alias.folded, alias.drug.id))
-        grams = [trigrams(alias.folded) for alias in aliases]
+        grams = [trigrams(bare(alias.folded)) for alias in aliases]
         postings: dict[str, list[int]] = defaultdict(list)
         for at, own in enumerate(grams):
             for gram in own:

@@ -41,7 +41,7 @@ _BASES = {
     "suppository": "suppository|suppositories|supp|supps|suppos",
     "suspension": "suspension|susp",
     "syringe": "syringe|syringes",
-    "syrup": "syrup|syr",
+    "syrup": "syrup|syr|syp",
     "tablet": "tablet|tablets|tab|tabs|tabl|caplet|caplets|pill|pills",
     "vial": "vial|vials",
     "wafer": "wafer|wafers",

@@ -4,9 +4,14 @@
 -- A typed name is found by its key, and names that begin with it are a range.
 create index concurrently drug_aliases_key on drug_aliases (key text_pattern_ops, kind)
 
--- name: drug_aliases_alike
--- Trigrams of folded names: for what is misspelt, and for what is in the middle.
-create index concurrently drug_aliases_alike on drug_aliases using gin (folded gin_trgm_ops) with (fastupdate = off)
+-- name: drug_aliases_contained
+-- Trigrams of folded names: for what is in the middle of a generic name, a brand or a keyword.
+create index concurrently drug_aliases_contained on drug_aliases using gin (folded gin_trgm_ops)
+with (fastupdate = off)
+
+-- name: drug_aliases_bare
+-- Trigrams of names without their salts: for what is misspelt.
+create index concurrently drug_aliases_bare on drug_aliases using gin (bare gin_trgm_ops) with (fastupdate = off)
 
 -- name: drugs_active_generic
 -- The active drugs by generic name, page by page.

@@ -5,7 +5,7 @@
 -- ingredients that are named, and, for each core of which none of its exact keys is a name, drugs with a name alike.
 -- One row for a drug, with the reasons for which it is there.
 -- example: select array_agg(key) as keys, '{paracetomol,ibruprofen}' as cores, '{1,2}' as core_places, '{paracetomol,ibruprofen}' as exact_keys from (select key from drug_aliases limit 20) as k
--- target: 50 ms
+-- target: 100 ms
 -- returns: many
 with exact as materialized (
     select drug_id, kind, name, folded, key

@@ -18,7 +18,7 @@ from cito.core.cache.keys import family_scope
 from cito.core.clock import Clock
 from cito.core.context import Context
 from cito.core.telemetry import Record, What, current_record
-from cito.plugins.drugs import service
+from cito.plugins.drugs import deciding, service
 from cito.plugins.drugs.cache import LOOKUP, NameKey
 from cito.plugins.drugs.models import Resolution, Status
 
@@ -80,30 +80,44 @@ async def test_k2_not_found_is_remembered(context: Context) -> None:
 
 async def test_k3_a_decision_sees_a_new_schedule_at_once(case_site: Site, context: Context) -> None:
     """The schedule is changed behind the cache's back; what is shown may lag, what decides may not."""
-    (before,) = await service.resolve_to_decide(context, ["tramadol"])
+    (before,) = await deciding.resolve_to_decide(context, ["tramadol"])
     assert before.drug is not None
     async with await psycopg.AsyncConnection.connect(case_site.urls.owner) as owner:
         await owner.execute("update drug_schedules set schedule = 'II' where drug_id = %s", (before.drug.id,))
-    (after,) = await service.resolve_to_decide(context, ["tramadol"])
+    (after,) = await deciding.resolve_to_decide(context, ["tramadol"])
     assert after.drug is not None
     assert [schedule.schedule for schedule in after.drug.schedules] == ["II"]
     async with await psycopg.AsyncConnection.connect(case_site.urls.owner) as owner:
         await owner.execute("update drugs set is_active = false where id = %s", (before.drug.id,))
-    (withdrawn,) = await service.resolve_to_decide(context, ["tramadol"])
+    (withdrawn,) = await deciding.resolve_to_decide(context, ["tramadol"])
     assert withdrawn.status == Status.INACTIVE
 
 
 async def test_a_decision_reads_all_its_drugs_in_one_query(context: Context) -> None:
     names = ["paracetamol", "Valium", "xyzzy", "paracetomol", "morphine", "", "co-codamol"]
-    await service.resolve_to_decide(context, names)  # warm
+    await deciding.resolve_to_decide(context, names)  # warm
     record = Record("http")
     token = current_record.set(record)
-    answers = await service.resolve_to_decide(context, names)
+    answers = await deciding.resolve_to_decide(context, names)
     current_record.reset(token)
     assert [answer.status.value for answer in answers] == [
         *("resolved", "resolved", "not_found", "suggest", "resolved", "invalid", "resolved")
     ]
     assert [event.name for event in record.events if event.what is What.QUERY] == ["find_drugs"]
+
+
+async def test_decisions_that_are_made_together_are_one_query(context: Context) -> None:
+    batches = [("paracetamol", "Valium"), ("morphine", "paracetamol"), ("xyzzy", "paracetomol"), ("codeine",)]
+    for names in batches:
+        await deciding.resolve_to_decide(context, names)  # warm
+    record = Record("http")
+    token = current_record.set(record)
+    together = await asyncio.gather(*(deciding.resolve_to_decide(context, names) for names in batches))
+    current_record.reset(token)
+    assert [event.code for event in record.events if event.what is What.QUERY].count("coalesced") == 3
+    assert steps(record, What.QUERY) == 4
+    for names, found in zip(batches, together, strict=True):
+        assert found == await deciding.resolve_to_decide(context, names)
 
 
 async def test_k4_a_renamed_brand(case_site: Site) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cito.plugins.drugs.folding import fold, squash, trigrams
+from cito.plugins.drugs.folding import bare, fold, squash, trigrams
 from cito.plugins.drugs.parsing import read
 
 
@@ -21,6 +21,8 @@ from cito.plugins.drugs.parsing import read
         ("vitamin b12 1,000 mcg inj", "vitamin b12", "1000 mcg", "injection", None),
         ("levothyroxine 0,1 mg", "levothyroxine", "0.1 mg", None, None),
         ("insulin glargine 100 IU/mL", "insulin glargine", "100 IU/mL", None, None),
+        ("adrenaline 1:1000 inj", "adrenaline", "1:1000", "injection", None),
+        ("Syp. paracetamol: 5 ml", "paracetamol", "5 mL", "syrup", None),
         ("fentanyl 25mcg/hr patches", "fentanyl", "25 mcg/h", "patch", None),
         ("5-fluorouracil 5% cream", "5-fluorouracil", "5%", "cream", None),
         ("peginterferon alfa-2a", "peginterferon alfa-2a", None, None, None),
@@ -60,3 +62,17 @@ def test_hyphens_and_spaces_do_not_tell_names_apart_but_strokes_do() -> None:
 
 def test_trigrams_are_those_of_pg_trgm() -> None:
     assert trigrams("tmp-smx") == {"  t", " tm", "tmp", "mp ", "  s", " sm", "smx", "mx "}
+
+
+@pytest.mark.parametrize(
+    ("folded", "expected"),
+    [
+        ("morphine sulfate", "morphine"),
+        ("sodium valproate", "valproate"),
+        ("amlodipine besylate/olmesartan", "amlodipine besylate/olmesartan"),
+        ("sodium chloride", "sodium chloride"),
+        ("codeine phosphate hydrochloride 3", "codeine 3"),
+    ],
+)
+def test_salts_are_not_looked_at_for_similar_names(folded: str, expected: str) -> None:
+    assert bare(folded) == expected

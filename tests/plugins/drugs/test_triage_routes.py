@@ -26,7 +26,7 @@ from cito.plugins.clinical.vocabulary import (
     AskPatient,
     Severity,
 )
-from cito.plugins.drugs import service
+from cito.plugins.drugs import deciding
 from cito.plugins.drugs.models import Resolution
 
 URL = "/api/prescriptions/requests"
@@ -159,7 +159,7 @@ async def test_a_name_that_moved_to_another_drug_counts_at_once(
     async def cached(_context: Any, names: Sequence[str]) -> list[Resolution]:
         return [stale for _ in names]
 
-    monkeypatch.setattr(service, "look_up_many", cached)
+    monkeypatch.setattr(deciding, "look_up_many", cached)
     assert (await ask(case_site, "Coartem")).json()["route"] == "pharmacist"
     with psycopg.connect(case_site.urls.owner, autocommit=True) as connection:
         connection.execute(

@@ -117,6 +117,16 @@ def test_one_name_of_several_drugs() -> None:
     assert Vocabulary(drugs[2:]).lookup("same").status == Status.INACTIVE
 
 
+@pytest.mark.parametrize(
+    ("typed", "generic"),
+    [("phenobarb", "phenobarbital"), ("hydroxy", "hydroxyzine"), ("Morphine sulphate", "morphine")],
+)
+def test_a_beginning_or_another_salt_is_a_question(vocabulary: Vocabulary, typed: str, generic: str) -> None:
+    answer = vocabulary.lookup(typed)
+    assert answer.status == Status.SUGGEST
+    assert answer.suggestions[0].drug.generic_name == generic
+
+
 @pytest.mark.parametrize("typed", ["xyzzy", "drug", "lamblet", "in", "sertralon"])
 def test_what_is_only_a_little_alike_is_no_suggestion(typed: str) -> None:
     """Xyzal shares its beginning with xyzzy; two of five letters differ."""
