@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import string
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import psycopg
@@ -106,18 +106,29 @@ async def test_a_decision_reads_all_its_drugs_in_one_query(context: Context) -> 
     assert [event.name for event in record.events if event.what is What.QUERY] == ["find_drugs"]
 
 
-async def test_decisions_that_are_made_together_are_one_query(context: Context) -> None:
+async def test_decisions_that_are_made_together_are_one_query(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batches = [("paracetamol", "Valium"), ("morphine", "paracetamol"), ("xyzzy", "paracetomol"), ("codeine",)]
-    for names in batches:
-        await deciding.resolve_to_decide(context, names)  # warm
-    record = Record("http")
-    token = current_record.set(record)
-    together = await asyncio.gather(*(deciding.resolve_to_decide(context, names) for names in batches))
-    current_record.reset(token)
-    assert [event.code for event in record.events if event.what is What.QUERY].count("coalesced") == 3
-    assert steps(record, What.QUERY) == 4
-    for names, found in zip(batches, together, strict=True):
-        assert found == await deciding.resolve_to_decide(context, names)
+    alone = [await deciding.resolve_to_decide(context, names) for names in batches]
+    all_are_here = asyncio.Barrier(len(batches))
+
+    async def looked_up(context: Context, names: Sequence[str]) -> Sequence[Any]:
+        answers = await service.look_up_many(context, names)
+        await all_are_here.wait()
+        return answers
+
+    monkeypatch.setattr(deciding, "look_up_many", looked_up)
+    records = [Record("http") for _ in batches]
+
+    async def decided(names: Sequence[str], record: Record) -> Sequence[Resolution]:
+        current_record.set(record)
+        return await deciding.resolve_to_decide(context, names)
+
+    together = await asyncio.gather(*map(decided, batches, records))
+    read = [event for record in records for event in record.events if event.name == "find_drugs"]
+    assert sorted(event.code for event in read) == ["", *["coalesced"] * 3]
+    assert list(together) == alone
 
 
 async def test_k4_a_renamed_brand(case_site: Site) -> None:
