@@ -60,7 +60,10 @@ def test_comma_and_quotes(tmp_path: Path) -> None:
 
 async def brought_in(site: Site, lines: Sequence[Line]) -> Imported:
     async with await psycopg.AsyncConnection.connect(site.urls.owner) as connection:
-        return await import_lines(connection, lines, lambda *_: None)
+        told: list[tuple[int, int]] = []
+        done = await import_lines(connection, lines, lambda *step: told.append(step))
+        assert told[-1] == (len(lines), len(lines))
+        return done
 
 
 async def test_twice_is_once_and_only_what_differs_is_changed(open_site: OpenSite, tmp_path: Path) -> None:
@@ -96,11 +99,13 @@ def test_redmed(shared: Path) -> None:
 
 async def test_redmed_beside_the_demo_drugs(open_site: OpenSite, shared: Path) -> None:
     """A drug that is there under another name gains names; what is known of it stays as it was."""
-    lines = read_file(shared / "data" / "drugs" / "redmed_drug_names.tsv")
+    every = read_file(shared / "data" / "drugs" / "redmed_drug_names.tsv")
+    named = {"acetaminophen", "ascorbic acid", "vitamin c", "diazepam"}
+    lines = [line for at, line in enumerate(every) if at % 20 == 0 or line.generic_name in named]
     async with open_site(plugins=("drugs",)) as site:
         await seeded(site)
         done = await brought_in(site, lines)
-        assert done.changed > 500
+        assert done.changed > 25
         again = await brought_in(site, lines)
         assert (again.added, again.changed, again.names) == (0, 0, 0)
         for name, generic in (

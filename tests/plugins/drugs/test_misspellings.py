@@ -54,11 +54,13 @@ async def answers(site: Site, names: tuple[str, ...]) -> list[dict[str, Any]]:
     return results
 
 
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.full)])
 async def test_the_right_drug_is_first(
-    redmed_site: Site, shared: Path, figure: Callable[[str], None]
+    redmed_site: Site, shared: Path, figure: Callable[[str], None], step: int
 ) -> None:
+    """The bars hold for the whole file; the default run looks at every eighth misspelling."""
     first = among = count = 0
-    for batch in batched(misspellings(shared), 100):
+    for batch in batched(islice(misspellings(shared), 0, None, step), 50):
         for (_, drug), answer in zip(
             batch, await answers(redmed_site, tuple(name for name, _ in batch)), strict=True
         ):
@@ -78,7 +80,7 @@ async def test_the_right_drug_is_first(
 async def test_memory_and_tables_suggest_the_same(
     redmed_site: Site, redmed: list[Line], shared: Path
 ) -> None:
-    names = tuple(name for name, _ in misspellings(shared))[::24]
+    names = tuple(name for name, _ in misspellings(shared))[::48]
     vocabulary = Vocabulary(merge((), redmed, lambda *_: None).new)
     for name, answer in zip(names, await answers(redmed_site, names), strict=True):
         expected = vocabulary.lookup(name)
@@ -90,7 +92,7 @@ async def test_memory_and_tables_suggest_the_same(
 
 async def test_no_known_name_is_ever_widened(redmed_site: Site, redmed: list[Line]) -> None:
     """An exact name is answered by drugs of exactly that name, however many others are alike."""
-    known = {name for line in redmed[::10] for name in (line.generic_name, *line.synonyms)}
+    known = {name for line in redmed[::40] for name in (line.generic_name, *line.synonyms)}
     for batch in batched(sorted(known), 100):
         for name, answer in zip(batch, await answers(redmed_site, batch), strict=True):
             assert answer["status"] in {"resolved", "ambiguous"}, name

@@ -13,6 +13,7 @@ from cito.plugins.drugs.triage import triage
 from cito.plugins.drugs.triage_models import Allergen, Order, Taken
 from cito.plugins.drugs.triage_rules import load_rules
 
+COUNTS = [100, pytest.param(2_000, marks=pytest.mark.full)]
 STRANGE = [
     "xyzzy",
     "paracetomol",
@@ -77,8 +78,9 @@ def ask(orders, allergens, taken):
     return triage(orders, allergens, taken, load_rules(), jurisdiction="US")
 
 
-def test_no_request_with_an_unknown_suggested_or_unread_item_is_auto(requests):
-    @settings(max_examples=400, deadline=None)
+@pytest.mark.parametrize("count", COUNTS)
+def test_no_request_with_an_unknown_suggested_or_unread_item_is_auto(requests, count):
+    @settings(max_examples=count, deadline=None)
     @given(requests)
     def check(request):
         orders, allergens, taken = request
@@ -99,8 +101,9 @@ def test_no_request_with_an_unknown_suggested_or_unread_item_is_auto(requests):
     check()
 
 
-def test_order_of_items_changes_nothing_and_adding_never_makes_it_better(requests):
-    @settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("count", COUNTS)
+def test_order_of_items_changes_nothing_and_adding_never_makes_it_better(requests, count):
+    @settings(max_examples=count, deadline=None)
     @given(requests, st.randoms(use_true_random=False))
     def check(request, rng: random.Random):
         orders, allergens, taken = request
