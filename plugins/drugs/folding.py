@@ -7,6 +7,7 @@ import unicodedata
 
 MAX_NAME_LENGTH = 200
 
+_MARKS = dict.fromkeys(map(ord, "\u2122\u2120\u00ae"), " ")  # of trade; NFKC would make letters of them
 # Letters that no decomposition takes apart. Casefold has made ß into ss already.
 _PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "\u0131": "i"}
@@ -15,6 +16,7 @@ _APOSTROPHES = re.compile(r"['`\u2019\u2018\u02bc]")
 _DASHES = re.compile(r"[\u2010-\u2015\u2212]")
 _SEPARATOR = re.compile(r"\s*([/+])\s*")
 _NOISE = re.compile(r"[^\w/+%.,:-]|_")
+_BARE_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 _LOOSE_POINT = re.compile(r"(?<!\d)[.,:]|[.,:](?!\d)")
 _LOOSE_DASH = re.compile(r"(?<!\w)-|-(?!\w)")
 _BETWEEN = re.compile(r"[\s.,'-]+")
@@ -30,13 +32,13 @@ _SALT = re.compile(rf"(?:^| )(?:{_SALTS})(?= |$)")
 def fold(text: str) -> str:
     """Return `text` as names are compared: NFKC, casefold, unaccent, punctuation out, spaces collapsed.
 
-    Hyphens inside words, `/`, `+`, `%`, decimal points and the colon of a ratio stay: they carry meaning.
+    `.5` is 0.5. Hyphens inside words, `/`, `+`, `%`, decimal points and the colon of a ratio stay: they carry meaning.
     """
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = unicodedata.normalize("NFKC", text.translate(_MARKS)).casefold()
     text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
     text = unicodedata.normalize("NFC", text).translate(_PLAIN)
     text = _DASHES.sub("-", _APOSTROPHES.sub("", text)).replace("&", " and ")
-    text = _LOOSE_POINT.sub(" ", _SEPARATOR.sub(r"\1", _NOISE.sub(" ", text)))
+    text = _LOOSE_POINT.sub(" ", _BARE_POINT.sub("0.", _SEPARATOR.sub(r"\1", _NOISE.sub(" ", text))))
     return " ".join(_LOOSE_DASH.sub(" ", text).split())
 
 

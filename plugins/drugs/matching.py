@@ -56,20 +56,33 @@ def resolve(request: Request, known: Knowledge, *, most: int = 5) -> Resolution:
     """
     if not request.valid:
         return Resolution(Status.INVALID)
-    for reading in request.readings:
-        found, kind = _exact(reading.name, known)
+    named = _named(request, [reading.name for reading in request.readings], known, most)
+    if named is not None:
+        return named
+    drugs = _by_ingredients(request.words, known)
+    if drugs:
+        return _decided(drugs, "ingredients", request.parsed, most)
+    # "TMP/SMX" where "TMP-SMX" is known: the same letters, joined otherwise.
+    apart = [reading.name.replace("/", " ").replace("+", " ") for reading in request.readings]
+    named = _named(request, apart, known, most)
+    if named is not None:
+        return named
+    suggestions = ranked(request, known.near(), most=most) if request.core else ()
+    status = Status.SUGGEST if suggestions else Status.NOT_FOUND
+    return Resolution(status, suggestions=suggestions, parsed=request.parsed)
+
+
+def _named(request: Request, names: Sequence[str], known: Knowledge, most: int) -> Resolution | None:
+    """Answer by the first reading that is exactly a name; `names` are how the readings are written."""
+    for reading, name in zip(request.readings, names, strict=True):
+        found, kind = _exact(name, known)
         if not found:
             continue
         if reading.dropped_number and (numbered := _numbered(request, found, known)):
             suggestions = ranked(request, numbered, most=most)
             return Resolution(Status.SUGGEST, suggestions=suggestions, parsed=request.parsed)
         return _decided(found, kind.value, reading.parsed, most)
-    drugs = _by_ingredients(request.words, known)
-    if drugs:
-        return _decided(drugs, "ingredients", request.parsed, most)
-    suggestions = ranked(request, known.near(), most=most) if request.core else ()
-    status = Status.SUGGEST if suggestions else Status.NOT_FOUND
-    return Resolution(status, suggestions=suggestions, parsed=request.parsed)
+    return None
 
 
 def _exact(name: str, known: Knowledge) -> tuple[list[Drug], Kind]:

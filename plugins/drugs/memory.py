@@ -2,7 +2,7 @@
 
 It is made from the cached family `drug_vocabulary`, and used only while that very entry is valid: a change of any
 drug ends it as it ends every other entry. It is then made again, behind the requests; meanwhile the shared tier and
-the tables answer. A vocabulary over the family's `max_bytes` (about 150,000 names) is never at hand.
+the tables answer. A vocabulary over the family's `max_bytes` (about 120,000 names) is never at hand.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from cito.plugins.drugs.parsing import read
         ("insulin glargine 100 IU/mL", "insulin glargine", "100 IU/mL", None, None),
         ("adrenaline 1:1000 inj", "adrenaline", "1:1000", "injection", None),
         ("Syp. paracetamol: 5 ml", "paracetamol", "5 mL", "syrup", None),
+        ("amoxicillin .5g", "amoxicillin", "0.5 g", None, None),
+        ("digoxin .125 mg/.5 ml", "digoxin", "0.125 mg/0.5 mL", None, None),
         ("fentanyl 25mcg/hr patches", "fentanyl", "25 mcg/h", "patch", None),
         ("5-fluorouracil 5% cream", "5-fluorouracil", "5%", "cream", None),
         ("peginterferon alfa-2a", "peginterferon alfa-2a", None, None, None),
@@ -47,6 +49,7 @@ def test_read(typed: str, core: str, strength: str | None, form: str | None, rou
         ("co\u2010codamol", "co-codamol"),
         ("A\u00a0\u2003B", "a b"),
         ("Straße (x)", "strasse x"),
+        ("Panadol\u2122", "panadol"),
         ("_", ""),
     ],
 )

@@ -79,6 +79,8 @@ def test_a_number_that_names_another_product_is_a_question(
         ("acetaminophen + codeine", "codeine/paracetamol"),
         ("Amoxicillin-clavulanate 875/125 tabs", "amoxicillin/clavulanic acid"),
         ("Artemether / Lumefantrine", "artemether/lumefantrine"),
+        ("TMP/SMX 160/800", "sulfamethoxazole/trimethoprim"),
+        ("amox/clav", "amoxicillin/clavulanic acid"),
         ("co trimoxazole", "sulfamethoxazole/trimethoprim"),
         ("INSULIN GLARGINE 100 units/mL SoloStar", "insulin glargine"),
         ("\uff30anadol", "paracetamol"),
