@@ -21,8 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from weakref import ref
+
+import msgspec
 
 from cito.core.audit.entry import EntryTemplate
 from cito.core.audit.journal import MOST_PATIENTS, Journal, JournalFullError
@@ -42,11 +44,12 @@ from cito.core.http.asgi import (
     Scope,
     Send,
 )
-from cito.core.http.audit import Access, administers, make_entry
+from cito.core.http.audit import administers, make_entry
 from cito.core.http.etag import HTTP_OK, NOT_MODIFIED, RawHeaders, choose_coding, coded, matches, unchanged
 from cito.core.http.guard import CLINIC_HEADERS
 from cito.core.http.headers import common_headers
 from cito.core.http.limits import Limits
+from cito.core.http.rates import Bucket
 from cito.core.http.record import begin_trace
 from cito.core.http.tokens import TokenVerifier
 from cito.core.telemetry import Record
@@ -63,20 +66,33 @@ class Memo:
     """What was found the long way, and all of its answer that is the same each time.
 
     Attributes:
+        buckets: what is left of the caller's rates.
         coding: which of the entry's bodies is sent.
         event: the audit's, but for its time and ids; None: this read is not audited.
         headers: of a 200, but for its age, ids and times.
         unchanged: the same of a 304.
     """
 
-    __slots__ = ("caller", "coding", "entry", "event", "headers", "operation", "route", "unchanged")
+    __slots__ = (
+        "buckets",
+        "caller",
+        "coding",
+        "entry",
+        "event",
+        "headers",
+        "operation",
+        "route",
+        "unchanged",
+    )
 
-    def __init__(self, key: Key, caller: Caller, entry: Entry[Any], access: Access, record: Record) -> None:
+    def __init__(self, key: Key, scope: Scope, buckets: tuple[Bucket, ...]) -> None:
         _, path, _, accepted = key
-        self.caller = caller
-        self.entry = ref(entry)
-        self.operation = record.operation
-        self.route = record.route
+        caller, entry, access, record = scope[CALLER], scope[ENTRY], scope[ACCESS], scope[RECORD]
+        self.caller: Caller = caller
+        self.buckets = buckets
+        self.entry: ref[Entry[Any]] = ref(entry)
+        self.operation: str = record.operation
+        self.route: str = record.route
         self.coding = choose_coding(entry, accepted)
         self.headers = _with_common(path, coded(entry, self.coding)[0])
         self.unchanged = _with_common(path, unchanged(entry))
@@ -88,7 +104,7 @@ def _with_common(path: str, own: RawHeaders) -> RawHeaders:
     return (*own, *common_headers(path, own))
 
 
-class Hit(NamedTuple):
+class Hit(msgspec.Struct, gc=False):
     """An answer: the record to finish, the two messages to send, and what was hit when."""
 
     record: Record
@@ -168,7 +184,7 @@ class FastPath:
             and authorization.startswith(b"Bearer ")
             and len(headers) == len(given)  # none came twice
             and _ASIDE.isdisjoint(headers)
-            and self._limits.take_at_once(caller)
+            and self._limits.take_at_once(memo.buckets)
         ):
             return None
         record = Record("http", memo.operation)
@@ -228,4 +244,4 @@ class FastPath:
         memos.pop(key, None)
         if len(memos) >= _MOST_MEMOS:
             del memos[next(iter(memos))]
-        memos[key] = Memo(key, caller, entry, access, record)
+        memos[key] = Memo(key, scope, self._limits.buckets_of(caller))

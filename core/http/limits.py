@@ -11,7 +11,7 @@ from cito.core.caller import Caller
 from cito.core.errors import Problem, TooManyRequests, Unavailable
 from cito.core.http.asgi import CALLER, RECORD, App, Receive, Scope, Send
 from cito.core.http.problems import send_problem
-from cito.core.http.rates import WINDOW_SECONDS, Count, Rate
+from cito.core.http.rates import WINDOW_SECONDS, Bucket, Count, Rate
 from cito.core.settings import HttpSettings
 
 
@@ -47,21 +47,22 @@ class Limits:
             return False
         return caller.clinic_id is None or self._clinics.take(caller.clinic_id) is None
 
-    def take_at_once(self, caller: Caller) -> bool:
+    def buckets_of(self, caller: Caller) -> tuple[Bucket, ...]:
+        """Return what `take_at_once` takes from: the caller's own bucket and the clinic's."""
+        own = self._subjects.bucket(caller.subject)
+        return (own,) if caller.clinic_id is None else (own, self._clinics.bucket(caller.clinic_id))
+
+    def take_at_once(self, buckets: tuple[Bucket, ...]) -> bool:
         """Take one request, on any thread, where that is all there is to do. False: go the long way."""
         if self.in_flight >= self.max_in_flight:
             return False
         window = int(self._now())
         with self._lock:
-            own = self._subjects.plenty(caller.subject, window)
-            if own is None:
-                return False
-            if caller.clinic_id is not None:
-                shared = self._clinics.plenty(caller.clinic_id, window)
-                if shared is None:
+            for bucket in buckets:
+                if bucket.window != window or bucket.left <= bucket.reserve:
                     return False
-                shared.left -= 1
-            own.left -= 1
+            for bucket in buckets:
+                bucket.left -= 1
         return True
 
     async def wait(self, caller: Caller) -> None:

@@ -18,17 +18,25 @@ WINDOW_SECONDS = 1
 _LIFE_MS = 5_000
 _PARTS = 10
 _MAX_BUCKETS = 20_000
+_NO_WINDOW = -1
 Count = Callable[[str, int, int], Awaitable[int]]
 
 
 class Bucket:
-    """What one caller may still do in the present window, in this process."""
+    """What one caller may still do in the present window, in this process.
 
-    __slots__ = ("exhausted", "leased", "leasing", "left", "window")
+    Attributes:
+        window: the second since the epoch that it is for; others than the present mean that it must be filled.
+        left: how many requests.
+        reserve: down to here they are taken on any thread; whoever takes the next also leases more.
+    """
+
+    __slots__ = ("exhausted", "leased", "leasing", "left", "reserve", "window")
 
     def __init__(self) -> None:
-        self.window = -1
+        self.window = _NO_WINDOW
         self.left = 0
+        self.reserve = 0
         self.leased = 0
         self.exhausted = False
         self.leasing: asyncio.Task[None] | None = None
@@ -48,6 +56,7 @@ class Rate:
         self._name = name
         self._rate = max(1, round(per_second * WINDOW_SECONDS))
         self._part = max(1, self._rate // _PARTS)
+        self._reserve = self._part // 2
         self._now = now
         self._lock = lock
         self._buckets: dict[object, Bucket] = {}
@@ -57,36 +66,31 @@ class Rate:
         """Take one request out of a caller's bucket. A bucket is returned when it is empty: see `refill`."""
         window = int(self._now())
         with self._lock:
-            bucket = self._buckets.get(caller)
-            if bucket is None:
-                bucket = self._new_bucket(caller)
+            bucket = self.bucket(caller)
             if bucket.window != window:
                 bucket.window = window
                 bucket.left = self._part
+                bucket.reserve = self._reserve
                 bucket.leased = 0
                 bucket.exhausted = False
             if not bucket.left:
                 return bucket
-            if self._lease_is_due(bucket):
+            if bucket.left <= bucket.reserve and bucket.leasing is None:
+                bucket.reserve = 0
                 bucket.leasing = asyncio.create_task(self._lease(caller, bucket))
             bucket.left -= 1
         return None
 
-    def plenty(self, caller: object, window: int) -> Bucket | None:
-        """Return a caller's bucket if one can be taken out of it and nothing else is to be done.
-
-        Args:
-            caller: whose bucket.
-            window: the present one. Whoever asks holds the lock, on whatever thread.
-        """
+    def bucket(self, caller: object) -> Bucket:
+        """Return a caller's bucket."""
         bucket = self._buckets.get(caller)
-        if bucket is None or bucket.window != window or not bucket.left or self._lease_is_due(bucket):
-            return None
+        if bucket is None:
+            if len(self._buckets) >= _MAX_BUCKETS:
+                self._buckets.pop(
+                    next(iter(self._buckets))
+                ).window = _NO_WINDOW  # whoever holds it asks for another
+            bucket = self._buckets[caller] = Bucket()
         return bucket
-
-    def _lease_is_due(self, bucket: Bucket) -> bool:
-        """Tell whether the next one taken leaves half of a part: time to lease the next part."""
-        return bucket.left * 2 == self._part + 2 and bucket.leasing is None and not bucket.exhausted
 
     async def refill(self, caller: object, bucket: Bucket) -> bool:
         """Wait for further requests and take one. False: the caller has had all there are in this window."""
@@ -127,12 +131,7 @@ class Rate:
             granted = max(0, min(self._part, self._rate - (total - self._part)))
             bucket.left += granted
             bucket.exhausted = granted == 0
-
-    def _new_bucket(self, caller: object) -> Bucket:
-        if len(self._buckets) >= _MAX_BUCKETS:
-            del self._buckets[next(iter(self._buckets))]
-        bucket = self._buckets[caller] = Bucket()
-        return bucket
+            bucket.reserve = 0 if bucket.exhausted else self._reserve
 
 
 async def _alone(*_: object) -> int:
