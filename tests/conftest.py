@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import httpx
 import hypothesis
 import psycopg
 import pytest
+from both_ways import both_ways
 from psycopg import sql
 from support import Budgets, OpenSite, Site, alive, cloned, relayed
 
@@ -33,6 +34,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("calm")
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--both-ways`: whatever a test reads from its site is read with and without the fast path, and compared."""
+    parser.addoption("--both-ways", action="store_true", help="compare each cached read with the long way")
 
 
 @pytest.fixture
@@ -100,7 +106,9 @@ def templates(urls: Urls, home: Path) -> Callable[[Assembly], str]:
 
 
 @pytest.fixture(scope="session")
-def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> OpenSite:
+def open_site(
+    urls: Urls, home: Path, templates: Callable[[Assembly], str], pytestconfig: pytest.Config
+) -> OpenSite:
     """Open a site: `async with open_site(plugins=("drugs",), clock=..., cache_url=...) as site`; settings by name."""
 
     @asynccontextmanager
@@ -122,12 +130,14 @@ def open_site(urls: Urls, home: Path, templates: Callable[[Assembly], str]) -> O
         assembly = replace(assembly, registry=replace(assembly.registry, request_subscribers=subscribers))
         with cloned(replace(urls, cache=cache_url), template) as own:
             app = create_app(assembly, own, clock)
-            transport = httpx.ASGITransport(app)
-            async with (
-                relayed(assembly, own),
-                alive(app),
-                httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client,
-            ):
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(relayed(assembly, own))
+                await stack.enter_async_context(alive(app))
+                transport: httpx.AsyncBaseTransport = httpx.ASGITransport(app)
+                if pytestconfig.getoption("--both-ways"):
+                    transport = await stack.enter_async_context(both_ways(transport, assembly, own, clock))
+                client = httpx.AsyncClient(transport=transport, base_url="http://cito.test")
+                await stack.enter_async_context(client)
                 yield Site(assembly, own, app, client, budgets)
             assert budgets.over == set(), "a route ran more queries than it declares"
 

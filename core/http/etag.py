@@ -48,7 +48,8 @@ async def answer(
         headers: more headers.
 
     Without more headers and another status, the same path, query and caller get the same entry again before
-    routing (`cito.core.http.fastpath`): the key of the entry may depend on nothing else of the request.
+    routing (`cito.core.http.fastpath`), if the route read nothing else: the key of the entry may depend on nothing
+    but them.
 
     Raises:
         NotFound: the entry says that the thing does not exist.

@@ -1,7 +1,7 @@
 """The fast path: a read that was answered once the long way is answered again before routing.
 
 A memo says: this token asked for this path and query, was found to be allowed, and the answer was this entry of the
-local cache. It refers to the entry, weakly: what the local tier lets go is gone, bytes and all. A hit still asks
+local cache, the only thing that was read for it. It refers to the entry, weakly: what the local tier lets go is gone, bytes and all. A hit still asks
 everything that can have changed since:
 
 - the token: known to the verifier, so neither expired, revoked, nor signed with a key that was taken away;
@@ -234,6 +234,7 @@ class FastPath:
             or entry.outcome != "local"
             or entry.not_modified
             or record.status not in _MEMORABLE
+            or len(record.events) != 1  # it read something else, which may change although the entry does not
             or access.purpose is not None
             or len(access.patients) > MOST_PATIENTS
         ):

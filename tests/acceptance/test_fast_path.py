@@ -3,147 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import httpx
-import msgspec
 import pytest
+from both_ways import BothWays, Way, journals, make_way, noted, told, written
 from support import CLINIC, OTHER_CLINIC, OpenSite, Site, alive
 
-from cito.core.app import create_app
-from cito.core.audit.entry import Entry, decode_entry
-from cito.core.audit.journal import Journal, JournalFullError
-from cito.core.http.fastpath import FastPath, Hit
+from cito.core.audit.journal import JournalFullError
 from cito.core.seeding import run_seeds, seeds_in_order
-from cito.core.telemetry import Record
 
-TIMES = {"server-timing", "x-request-id", "traceparent", "age"}
 MEDICINES = "/api/medications?search=aspirin&limit=5"
 SAMPLED = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
 
-
-@dataclass
-class Way:
-    """One application and all that it told of its requests."""
-
-    app: Any
-    site: Site
-    client: httpx.AsyncClient
-    records: list[Record] = field(default_factory=list)
-    events: list[Entry] = field(default_factory=list)
-    fast: int = 0
-
-    async def get(self, path: str, **headers: str) -> httpx.Response:
-        return await self.client.get(path, headers=headers)
+READS = {
+    "/api/drugs": {"search": "valium"},
+    "/api/drugs/{drug_id}": {},
+    "/api/drugs/lookup": {"name": "valium"},
+    "/api/medications": {"search": "aspirin"},
+    "/api/medications/autocomplete": {"query": "asp"},
+    "/api/medications/{medicine_id}": {},
+    "/api/patients": {"search": "quick"},
+    "/api/patients/metadata": {},
+    "/api/patients/{patient_id}": {},
+}
+UNCACHED = {
+    "/api/admin/audit",
+    "/api/admin/performance",
+    "/api/admin/performance/live",
+    "/api/prescriptions/requests/{request_id}",
+}
 
 
 @pytest.fixture(scope="module")
-async def ways(open_site: OpenSite) -> AsyncIterator[tuple[Way, Way]]:
-    """The fast way and the long way, over one database and one shared cache."""
+async def seeded(open_site: OpenSite) -> AsyncIterator[Site]:
+    """A site with all demo data but patients."""
     async with open_site() as site:
         seeds = [seed for seed in seeds_in_order(site.assembly.registry) if seed.name != "patients"]
         await run_seeds(site.urls.owner, seeds, None, lambda *_: None)
-        async with opened(site, fast=True) as fast, opened(site, fast=False) as long:
-            yield fast, long
+        yield site
 
 
-def opened(site: Site, *, fast: bool) -> Any:
-    """Open another application of a site."""
-
-    @dataclasses.dataclass
-    class Opening:
-        way: Way | None = None
-
-        async def __aenter__(self) -> Way:
-            settings = site.assembly.settings
-            settings = msgspec.structs.replace(
-                settings,
-                http=msgspec.structs.replace(settings.http, fast_path=fast),
-                # By chance, one of two requests might be sampled and the other not; a parent's flag still decides.
-                observability=msgspec.structs.replace(settings.observability, sample_ratio=0.0),
-            )
-            records: list[Record] = []
-            registry = dataclasses.replace(
-                site.assembly.registry,
-                request_subscribers=(*site.assembly.registry.request_subscribers, records.append),
-            )
-            app = create_app(
-                dataclasses.replace(site.assembly, settings=settings, registry=registry), site.urls
-            )
-            self.life = alive(app)
-            await self.life.__aenter__()
-            client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cito.test")
-            self.way = Way(app, site, client, records)
-            _listen(self.way)
-            return self.way
-
-        async def __aexit__(self, *error: object) -> None:
-            assert self.way is not None
-            await self.way.client.aclose()
-            await self.life.__aexit__(*error)
-
-    return Opening()
-
-
-def _listen(way: Way) -> None:
-    """Note each event that reaches the journal, and each answer of the fast path."""
-    for journal in _journals(way.app):
-        append = journal.append
-
-        def noted(payload: bytes, at_ns: int, append: Callable[[bytes, int], None] = append) -> None:
-            append(payload, at_ns)
-            way.events.append(decode_entry(payload))
-
-        journal.append = noted  # type: ignore[method-assign]
-    if isinstance(way.app, FastPath):
-        find = way.app.find
-
-        def counted(scope: Any) -> Hit | None:
-            hit = find(scope)
-            way.fast += hit is not None
-            return hit
-
-        way.app.find = counted  # type: ignore[method-assign]
-
-
-def _journals(app: Any) -> set[Journal]:
-    """Find the journal in the layers of an application."""
-    found: set[Journal] = set()
-    while app is not None:
-        journal = getattr(app, "_journal", None)
-        if isinstance(journal, Journal):
-            found.add(journal)
-        app = getattr(app, "_app", None)
-    return found
-
-
-def told(response: httpx.Response) -> tuple[Any, ...]:
-    headers = sorted((name, value) for name, value in response.headers.multi_items() if name not in TIMES)
-    return (response.status_code, headers, response.content)
-
-
-def noted(record: Record) -> tuple[Any, ...]:
-    return (
-        record.kind,
-        record.operation,
-        record.route,
-        record.method,
-        record.status,
-        record.role,
-        record.cache,
-        record.error,
-        record.sampled,
-        [(event.what, event.name, event.code, event.amount) for event in record.events],
-    )
-
-
-def written(event: Entry) -> tuple[Any, ...]:
-    return msgspec.structs.astuple(msgspec.structs.replace(event, occurred_ns=0, request_id="", trace_id=""))
+@pytest.fixture(scope="module")
+async def ways(seeded: Site) -> AsyncIterator[tuple[Way, Way]]:
+    """The fast way and the long way, over one database and one shared cache."""
+    fast, long = (make_way(seeded.assembly, seeded.urls, fast=fast) for fast in (True, False))
+    async with alive(fast.app), alive(long.app), fast.client, long.client:
+        yield fast, long
 
 
 async def warm(way: Way, path: str, **headers: str) -> httpx.Response:
@@ -158,10 +67,10 @@ async def warm(way: Way, path: str, **headers: str) -> httpx.Response:
 
 
 @pytest.fixture(scope="module")
-async def patient(ways: tuple[Way, Way]) -> dict[str, Any]:
+async def patient(seeded: Site, ways: tuple[Way, Way]) -> dict[str, Any]:
     fast, _ = ways
     born = {"firstName": "Quick", "lastName": "Path", "dateOfBirth": "2010-05-05", "mrn": "MRN-FAST-1"}
-    made = await fast.client.post("/api/patients", json=born, headers=fast.site.headers())
+    made = await fast.client.post("/api/patients", json=born, headers=seeded.headers())
     assert made.status_code == 201, made.text
     return made.json()
 
@@ -171,9 +80,8 @@ async def both(
 ) -> tuple[httpx.Response, httpx.Response]:
     """Ask both ways until neither had to pass the cache by: on a busy machine the relay may pause."""
     for _ in range(100):
-        for way in (fast, long):
-            way.records.clear()
-            way.events.clear()
+        fast.forget()
+        long.forget()
         one, other = await fast.get(path, **headers), await long.get(path, **headers)
         if "bypass" not in (fast.records[0].cache, long.records[0].cache):
             return one, other
@@ -204,11 +112,11 @@ async def shows(way: Way, path: str, version: int, headers: dict[str, str]) -> N
 
 
 async def test_the_same_answer_event_and_record_both_ways(
-    ways: tuple[Way, Way], patient: dict[str, Any]
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any]
 ) -> None:
     fast, long = ways
     for path in (f"/api/patients/{patient['id']}", MEDICINES):
-        headers = fast.site.headers()
+        headers = seeded.headers()
         etag = (await warm(fast, path, **headers)).headers["etag"]
         for _ in range(3):
             await long.get(path, **headers)
@@ -230,10 +138,10 @@ async def test_the_same_answer_event_and_record_both_ways(
 
 
 async def test_a_write_ends_the_memo_and_shows_at_the_next_read(
-    ways: tuple[Way, Way], patient: dict[str, Any]
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any]
 ) -> None:
     fast, long = ways
-    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    path, headers = f"/api/patients/{patient['id']}", seeded.headers()
     for name in ("First", "Second"):
         version = (await warm(fast, path, **headers)).json()["version"]
         changed = await fast.client.patch(
@@ -245,29 +153,27 @@ async def test_a_write_ends_the_memo_and_shows_at_the_next_read(
 
 
 async def test_another_clinic_or_role_gets_nothing_of_a_warm_memo(
-    ways: tuple[Way, Way], patient: dict[str, Any]
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any]
 ) -> None:
     fast, _ = ways
     path = f"/api/patients/{patient['id']}"
-    await warm(fast, path, **fast.site.headers())
+    await warm(fast, path, **seeded.headers())
     count = fast.fast
-    assert (await fast.get(path, **fast.site.headers(clinic=OTHER_CLINIC))).status_code == 404
-    assert (await fast.get(path, **fast.site.headers("auditor"))).status_code == 403
+    assert (await fast.get(path, **seeded.headers(clinic=OTHER_CLINIC))).status_code == 404
+    assert (await fast.get(path, **seeded.headers("auditor"))).status_code == 403
     assert (await fast.get(path)).status_code == 401
-    assert (
-        await fast.get(path, **fast.site.headers(), **{"X-Clinic-Id": str(OTHER_CLINIC)})
-    ).status_code == 422
+    assert (await fast.get(path, **seeded.headers(), **{"X-Clinic-Id": str(OTHER_CLINIC)})).status_code == 422
     assert fast.fast == count
 
 
 async def test_a_revoked_and_an_expired_token_end_at_once(
-    ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, _ = ways
     path = f"/api/patients/{patient['id']}"
     verifier = fast.app._remembered.__self__
     for end in ("revoked", "expired"):
-        headers = fast.site.headers()
+        headers = seeded.headers()
         await warm(fast, path, **headers)
         caller = verifier.verify(headers["Authorization"].removeprefix("Bearer ").encode())
         if end == "revoked":
@@ -279,10 +185,10 @@ async def test_a_revoked_and_an_expired_token_end_at_once(
 
 
 async def test_a_silent_heartbeat_sends_reads_the_long_way(
-    ways: tuple[Way, Way], patient: dict[str, Any]
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any]
 ) -> None:
     fast, _ = ways
-    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    path, headers = f"/api/patients/{patient['id']}", seeded.headers()
     await warm(fast, path, **headers)
     entry = next(memo.entry() for key, memo in reversed(fast.app._memos.items()) if key[1] == path)
     plan = entry.plan
@@ -296,16 +202,16 @@ async def test_a_silent_heartbeat_sends_reads_the_long_way(
 
 
 async def test_a_journal_without_room_shows_no_patient(
-    ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, _ = ways
-    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    path, headers = f"/api/patients/{patient['id']}", seeded.headers()
     await warm(fast, path, **headers)
 
     def full(_payload: bytes, _at_ns: int) -> None:
         raise JournalFullError
 
-    for journal in _journals(fast.app):
+    for journal in journals(fast.app):
         monkeypatch.setattr(journal, "append", full)
     count = fast.fast
     assert (await fast.get(path, **headers)).status_code == 503
@@ -313,10 +219,10 @@ async def test_a_journal_without_room_shows_no_patient(
 
 
 async def test_rate_limits_hold_on_the_fast_way(
-    ways: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
+    seeded: Site, ways: tuple[Way, Way], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, _ = ways
-    headers = fast.site.headers("doctor")
+    headers = seeded.headers("doctor")
     await warm(fast, MEDICINES, **headers)
     limits = fast.app._limits
     monkeypatch.setattr(limits, "take_at_once", lambda _: False)
@@ -331,13 +237,13 @@ async def test_rate_limits_hold_on_the_fast_way(
     "seed", [1, pytest.param(2, marks=pytest.mark.full), pytest.param(3, marks=pytest.mark.full)]
 )
 async def test_a_stream_of_reads_and_changes_is_the_same_both_ways(
-    ways: tuple[Way, Way], patient: dict[str, Any], seed: int
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any], seed: int
 ) -> None:
     """Random callers, paths, validators and writes: after each, the two ways may not differ in one byte."""
     fast, long = ways
     choose = random.Random(seed)
     callers = [
-        fast.site.headers(role, clinic)
+        seeded.headers(role, clinic)
         for role in ("nurse", "doctor", "clerk")
         for clinic in (CLINIC, OTHER_CLINIC)
     ]
@@ -369,3 +275,33 @@ async def test_a_stream_of_reads_and_changes_is_the_same_both_ways(
         assert told(one) == told(other), (step, path)
         etag = one.headers.get("etag", etag)
     assert fast.fast > count + 30
+
+
+async def test_every_read_of_the_api_is_the_same_both_ways(
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any]
+) -> None:
+    transport = BothWays(httpx.ASGITransport(seeded.app), *ways)
+    headers = seeded.headers()
+    async with httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client:
+        medicines = (await client.get("/api/medications", headers=headers)).json()["medications"]
+        drugs = (await client.get("/api/drugs", headers=headers)).json()["drugs"]
+        ids = {"patient_id": patient["id"], "medicine_id": medicines[0]["id"], "drug_id": drugs[0]["id"]}
+        for path, query in READS.items():
+            count = transport.compared
+            for _ in range(100):
+                answer = await client.get(path.format(**ids), params=query, headers=headers)
+                assert answer.status_code == 200, path
+                if transport.compared > count:
+                    break
+                await asyncio.sleep(0.02)
+            else:
+                raise AssertionError(f"{path}: never through the cache both ways")
+    assert transport.fast >= len(READS) - 1  # a search of patients reads the clinic, too, and has no memo
+
+
+async def test_reads_of_the_api_that_are_not_compared_are_known(seeded: Site) -> None:
+    document = (await seeded.client.get("/docs/openapi.json")).json()
+    reads = {
+        path for path, methods in document["paths"].items() if path.startswith("/api") and "get" in methods
+    }
+    assert reads == READS.keys() | UNCACHED

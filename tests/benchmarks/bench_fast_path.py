@@ -38,8 +38,13 @@ class Site:
     token: str
 
     @property
-    def api_pid(self) -> int:
-        return int((self.home / "run" / "api.pid").read_text())
+    def port(self) -> int:
+        return int(self.base.rpartition(":")[2])
+
+    @property
+    def api_pids(self) -> list[int]:
+        """Of its workers, the first first."""
+        return [int(file.read_text()) for file in sorted((self.home / "run").glob("api*.pid"))]
 
     def get(self, path: str) -> bytes:
         asked = urllib.request.Request(self.base + path, headers={"Authorization": f"Bearer {self.token}"})
@@ -78,7 +83,7 @@ def cito(port: int = PORT, **settings: str) -> Iterator[Site]:
             ).stdout.strip()
             site = Site(Path(folder), base, token)
             subprocess.run(
-                ["taskset", "-apc", SERVER_CORE, str(site.api_pid)], check=True, stdout=subprocess.DEVNULL
+                ["taskset", "-apc", SERVER_CORE, str(site.api_pids[0])], check=True, stdout=subprocess.DEVNULL
             )
             yield site
         finally:
@@ -115,19 +120,23 @@ def main() -> None:
             Subject("bare Litestar", [*bare, "litestar", body.name]),
             Subject("bare ASGI", [*bare, "asgi", body.name]),
             Subject(
-                "Cito", [], path, {"Authorization": f"Bearer {fast.token}"}, running=(fast.api_pid, PORT)
+                "Cito", [], path, {"Authorization": f"Bearer {fast.token}"}, running=(fast.api_pids[0], PORT)
             ),
             Subject(
                 "Cito, long way",
                 [],
                 other,
                 {"Authorization": f"Bearer {slow.token}"},
-                running=(slow.api_pid, PORT + 1),
+                running=(slow.api_pids[0], PORT + 1),
             ),
         ]
         with peers(Path(body.name)) as others:
             found = compare(
-                [*subjects, *others], connections=(32, 256), rounds=given.rounds, seconds=given.seconds
+                [*subjects, *others],
+                connections=(32, 256),
+                rounds=given.rounds,
+                seconds=given.seconds,
+                port=PORT + 2,
             )
     report(
         found,

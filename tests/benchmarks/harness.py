@@ -101,8 +101,8 @@ def served(subject: Subject, port: int) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-def load(subject: Subject, port: int, connections: int, seconds: float) -> str:
-    """Ask as fast as the answers come, from the client core; return what wrk says."""
+def load(subject: Subject, port: int, connections: int, seconds: float, *, cores: str = CLIENT_CORE) -> str:
+    """Ask as fast as the answers come, from the client core unless others are named; return what wrk says."""
     headers = [part for name, value in subject.headers.items() for part in ("-H", f"{name}: {value}")]
     wrk = shutil.which("wrk")
     if wrk is None:
@@ -111,7 +111,7 @@ def load(subject: Subject, port: int, connections: int, seconds: float) -> str:
     command = [
         "taskset",
         "-c",
-        CLIENT_CORE,
+        cores,
         wrk,
         "-t1",
         f"-c{connections}",
@@ -177,16 +177,16 @@ def arguments(description: str) -> argparse.Namespace:
     """Read what every benchmark takes: how many rounds, how long, and where the raw figures go."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=int, default=3, help="whole ones: wrk takes no others")
     parser.add_argument("--json", type=Path, help="keep the raw figures here")
     return parser.parse_args()
 
 
 def _measured(subject: Subject, port: int, connections: int, seconds: float, pid: int) -> Measurement:
-    before = _cpu_seconds(pid)
+    before = cpu_seconds(pid)
     said = load(subject, port, connections, seconds)
-    spent = _cpu_seconds(pid) - before
-    answered = int(_found(r"(\d+) requests in", said))
+    spent = cpu_seconds(pid) - before
+    answered = requests_in(said)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     return Measurement(
@@ -200,7 +200,12 @@ def _measured(subject: Subject, port: int, connections: int, seconds: float, pid
     )
 
 
-def _cpu_seconds(pid: int) -> float:
+def requests_in(said: str) -> int:
+    """Return how many answers wrk counted."""
+    return int(_found(r"(\d+) requests in", said))
+
+
+def cpu_seconds(pid: int) -> float:
     """CPU time of a server's process group so far."""
     total = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):

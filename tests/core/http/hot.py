@@ -16,6 +16,7 @@ from cito.core.cache.entry import NEVER, Entry
 from cito.core.cache.families import Plan
 from cito.core.cache.keys import Names
 from cito.core.cache.local import LocalTier
+from cito.core.cache.observe import note_hit
 from cito.core.declarations import CacheFamily, rules
 from cito.core.http.audit import Audited
 from cito.core.http.auth import Authenticated
@@ -27,7 +28,7 @@ from cito.core.http.limits import Limited, Limits
 from cito.core.http.record import Recorded
 from cito.core.http.tokens import TokenVerifier, mint
 from cito.core.settings import HttpSettings, Settings
-from cito.core.telemetry import Record
+from cito.core.telemetry import Record, current_record
 
 CLINIC = UUID("01890000-0000-7000-8000-000000000001")
 PATIENT = UUID("01890000-0000-7000-8000-000000000009")
@@ -74,6 +75,7 @@ def hot_app(
         opt=rules("patients:read", queries=1),
     )
     async def get_patient(request: Request[Any, Any, Any], patient_id: FromPath[UUID]) -> Response[Any]:
+        note_hit(entry, entry.plan.monotonic(), current_record.get())  # as the cache does
         return await answer(request, entry)
 
     scopes = {"nurse": frozenset({"patients:read"})}

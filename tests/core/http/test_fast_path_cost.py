@@ -24,10 +24,10 @@ from cito.observability.recorder import Recorder
 
 from .hot import hot_app, hot_scope, local_entry
 
-MOST_PYTHON_CALLS = 21
-MOST_C_CALLS = 45
-MOST_INSTRUCTIONS = 1_000
-MOST_PEAK_BYTES = 4_000
+MOST_PYTHON_CALLS = 15
+MOST_C_CALLS = 42
+MOST_INSTRUCTIONS = 950
+MOST_PEAK_BYTES = 1_600
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import httpx
@@ -129,6 +130,30 @@ async def test_the_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         limits.take(caller(f"staff-{number}"))
     assert len(limits._subjects._buckets) == 10
+
+
+def test_threads_take_no_more_than_there_is() -> None:
+    """Down to the reserve, where a lease is due, whoever takes: hits of the fast path and the event loop's."""
+    limits = limits_of(Clock(), subject=20_000, clinic=40_000)
+    who = caller()
+    asyncio.run(allowed(limits, who, 1))  # begins the second
+    buckets = limits.buckets_of(who)
+    there = min(bucket.left - bucket.reserve for bucket in buckets)
+    with ThreadPoolExecutor(4) as pool:
+        taken = sum(pool.map(lambda _: sum(limits.take_at_once(buckets) for _ in range(1_000)), range(8)))
+    assert taken == there
+    assert not limits.take_at_once(buckets)
+
+
+async def test_a_bucket_that_was_let_go_is_not_taken_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cito.core.http.rates._MAX_BUCKETS", 2)
+    limits = limits_of(Clock())
+    limits.take(caller())
+    buckets = limits.buckets_of(caller())
+    assert limits.take_at_once(buckets)
+    for number in range(2):
+        limits.take(caller(f"staff-{number + 2}"))
+    assert not limits.take_at_once(buckets)
 
 
 def limited(site: Site, limits: Limits, app: App | None = None) -> httpx.AsyncClient:
