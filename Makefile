@@ -22,6 +22,7 @@ test: .venv/.installed-dev ## Run the tests, in under 10 minutes
 
 test-full: .venv/.installed-dev ## Run every count as promised (long)
 	$(BIN)/pytest
+	$(BIN)/pytest -m "not full" --both-ways tests/plugins tests/acceptance
 
 check: .venv/.installed-dev ## Lint, format, types, import contracts, SQL lint, licences, known vulnerabilities
 	$(BIN)/ruff check .
@@ -49,9 +50,12 @@ lock: .venv/.installed-dev ## Pin all dependencies anew, with hashes
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --upgrade \
 		--no-emit-index-url --custom-compile-command "make lock" \
 		pyproject.toml deploy/build.in --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --upgrade \
+		--no-emit-index-url --custom-compile-command "make lock" \
+		deploy/bench-peers.in -o deploy/bench-peers.lock
 
 clean: ## Remove the environment and the data folder
-	rm -rf .venv .cito .mypy_cache .ruff_cache .pytest_cache .hypothesis cito.egg-info
+	rm -rf .venv .venv-peers .cito .mypy_cache .ruff_cache .pytest_cache .hypothesis cito.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
