@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from threading import Thread
 from uuid import UUID, uuid4
 
 import httpx
@@ -16,6 +15,7 @@ from cito.core.embedded import Urls
 from cito.core.errors import TooManyRequests
 from cito.core.http.asgi import App
 from cito.core.http.limits import Limited, Limits
+from cito.core.http.rates import Bucket
 from cito.core.settings import HttpSettings
 
 from .conftest import CLINIC, Site
@@ -133,27 +133,35 @@ async def test_the_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(limits._subjects._buckets) == 10
 
 
-@pytest.fixture
-def few_steps_at_a_time() -> Iterator[None]:
-    """Let threads take turns as often as the interpreter can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
+class Interrupted(Bucket):
+    """A bucket with one request left, which another thread asks for as soon as anybody has looked into it."""
+
+    def __init__(self, other: Callable[[], None]) -> None:
+        self.other = Thread(target=other)
+        super().__init__()
+
+    @property
+    def left(self) -> int:  # type: ignore[override]
+        seen = self.kept
+        if seen == 1 and not self.other.ident:
+            self.other.start()
+            self.other.join(0.2)  # in vain, where it has to wait for us
+        return seen
+
+    @left.setter
+    def left(self, value: int) -> None:
+        self.kept = value
 
 
-def test_threads_take_no_more_than_there_is(few_steps_at_a_time: None) -> None:
-    """Down to the reserve, where a lease is due, whoever takes: hits of the fast path and the event loop's."""
-    limits = limits_of(Clock(), subject=20_000, clinic=40_000)
-    who = caller()
-    asyncio.run(allowed(limits, who, 1))  # begins the second
-    buckets = limits.buckets_of(who)
-    for bucket in buckets:
-        bucket.left = bucket.reserve + 500  # few, so that all threads reach the end together
-    with ThreadPoolExecutor(4) as pool:
-        taken = sum(pool.map(lambda _: sum(limits.take_at_once(buckets) for _ in range(1_000)), range(4)))
-    assert taken == 500
-    assert not limits.take_at_once(buckets)
+def test_two_threads_do_not_take_the_same_request() -> None:
+    limits = limits_of(Clock())
+    taken: list[bool] = []
+    bucket = Interrupted(lambda: taken.append(limits.take_at_once((bucket,))))
+    bucket.window, bucket.left = int(limits._now()), 1
+    taken.append(limits.take_at_once((bucket,)))
+    bucket.other.join()
+    assert sorted(taken) == [False, True]
+    assert bucket.kept == 0
 
 
 async def test_a_bucket_that_was_let_go_is_not_taken_from(monkeypatch: pytest.MonkeyPatch) -> None:
