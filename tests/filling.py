@@ -49,7 +49,12 @@ async def fill(site: Site, count: int) -> None:
     drugs = [(uuid4(), name) for name in drug_names(count)]
     copied(site.urls.app, "drugs", DRUG, map(drug, drugs))
     copied(site.urls.app, "drug_aliases", ALIAS, map(alias, drugs))
-    copied(site.urls.app, "drug_schedules", SCHEDULE, ((id_, "US", "II") for id_, _ in drugs))
+    copied(
+        site.urls.app,
+        "drug_schedules",
+        SCHEDULE,
+        ((id_, "US", f"{n % 500}") for n, (id_, _) in enumerate(drugs)),
+    )
     now = datetime.now(UTC)
     requests = [uuid4() for _ in range(count)]
     copied(
