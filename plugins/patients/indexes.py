@@ -85,4 +85,10 @@ INDEXES = (
         serves=("find_clinic_metadata",),
         because="When a patient last changed: one step from the end.",
     ),
+    Index(
+        name="patient_merged_into",
+        table="patient",
+        serves=("merge_patients",),
+        because="Who was merged into a record that is merged now: else each merge reads the whole clinic.",
+    ),
 )

@@ -40,3 +40,7 @@ create index concurrently patient_created on public.patient (clinic_id, created_
 
 -- name: patient_updated
 create index concurrently patient_updated on public.patient (clinic_id, updated_at);
+
+-- name: patient_merged_into
+create index concurrently patient_merged_into on public.patient (clinic_id, merged_into)
+where merged_into is not null;
