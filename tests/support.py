@@ -25,6 +25,7 @@ from cito.core.registry import Registry
 from cito.core.relaying import run_relay
 from cito.core.tasks import end
 from cito.core.telemetry import Record
+from cito.observability.metrics import STREAM
 
 CLINIC = UUID("01900000-0000-7000-8000-000000000001")
 OTHER_CLINIC = UUID("01900000-0000-7000-8000-000000000002")
@@ -37,7 +38,7 @@ class Budgets:
         self._allowed = {
             handler.operation_id: handler.opt[RULES_KEY].queries
             for _, _, _, handler in route_operations(registry)
-            if RULES_KEY in handler.opt
+            if RULES_KEY in handler.opt and handler.operation_id != STREAM  # it asks while it is open
         }
         self.over: set[str] = set()
 
