@@ -116,9 +116,14 @@ class Record:
         """Append a step whose length was measured elsewhere."""
         self.events.append(Event(what, name, start_ns, duration_ns, "", amount))
 
-    def query(self, name: str, start_ns: int, *, code: str = "", amount: int = 0) -> None:
-        """Append a query that began at `start_ns` and ends now; call it where the caller's frames are on the stack."""
-        spent = perf_counter_ns() - start_ns
+    def query(
+        self, name: str, start_ns: int, *, code: str = "", amount: int = 0, spent_ns: int | None = None
+    ) -> None:
+        """Append a query that began at `start_ns` and ends now; call it where the caller's frames are on the stack.
+
+        `spent_ns`: the server's part of it, where a reader took its time in between.
+        """
+        spent = perf_counter_ns() - start_ns if spent_ns is None else spent_ns
         self.events.append(_new_tuple(Event, (What.QUERY, name, start_ns, spent, code, amount)))
         self._ran(name, spent)
 

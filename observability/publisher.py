@@ -35,6 +35,7 @@ class Publisher:
     Args:
         settings: where to, and above which time a query is slow.
         promised_ms: the declared p95 of operations: a slower request is kept whole.
+        query_targets_ms: the promised p95 of queries.
         budgets: most queries of a request, by operation.
         targets_ms: all that is promised in this process; bounds of its histograms.
         wall: seconds since the epoch; a test gives its own.
@@ -45,6 +46,7 @@ class Publisher:
         settings: Settings,
         *,
         promised_ms: Mapping[str, float] | None = None,
+        query_targets_ms: Mapping[str, float] | None = None,
         budgets: Mapping[str, int] | None = None,
         targets_ms: frozenset[float] = frozenset(),
         wall: Callable[[], float] = time.time,
@@ -56,10 +58,11 @@ class Publisher:
         self.metrics = Metrics(self.bounds)
         self.recorder = Recorder(
             self.metrics,
-            {name: int(ms * _MS) for name, ms in (promised_ms or {}).items()},
-            int(DEFAULT_SLOW_MS * _MS),
-            slow_query_ns,
-            budgets or {},
+            slow_ns={name: int(ms * _MS) for name, ms in (promised_ms or {}).items()},
+            default_slow_ns=int(DEFAULT_SLOW_MS * _MS),
+            slow_query_ns=slow_query_ns,
+            budgets=budgets or {},
+            query_targets_ns={name: int(ms * _MS) for name, ms in (query_targets_ms or {}).items()},
         )
         self.node = Node(settings.home / "run" / "telemetry", self.bounds)
         self.exporters = build(settings.observability, self.bounds, self.node.number, wall)

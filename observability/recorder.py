@@ -26,15 +26,18 @@ class Recorder:
         default_slow_ns: the same for operations without a target.
         slow_query_ns: above which a query is reported.
         budgets: most queries of a request, by operation.
+        query_targets_ns: promised p95 by query: what promises more than `slow_query_ns` is slow above its promise.
     """
 
     def __init__(
         self,
         metrics: Metrics,
+        *,
         slow_ns: Mapping[str, int],
         default_slow_ns: int,
         slow_query_ns: int,
         budgets: Mapping[str, int],
+        query_targets_ns: Mapping[str, int] | None = None,
     ) -> None:
         self.spans: Spool | None = None
         self._metrics = metrics
@@ -42,6 +45,9 @@ class Recorder:
         self._default_slow_ns = default_slow_ns
         self._slow_query_ns = slow_query_ns
         self._budgets = budgets
+        self._slow_queries_ns = {
+            name: ns for name, ns in (query_targets_ns or {}).items() if ns > slow_query_ns
+        }
         self._fold = metrics.fold
         self._never_slow_ns = min((default_slow_ns, *slow_ns.values()))
 
@@ -84,7 +90,9 @@ class Recorder:
 
     def _look_at_queries(self, record: Record) -> None:
         for event in record.events:
-            if event.what is What.QUERY and event.duration_ns >= self._slow_query_ns:
+            if event.what is not What.QUERY or event.duration_ns < self._slow_query_ns:
+                continue
+            if event.duration_ns >= self._slow_queries_ns.get(event.name, 0):
                 self._metrics.count(c.SLOW_QUERIES, (event.name,))
                 self._report(record, "slow_query", event.name, event.duration_ns, error=event.code)
         budget = self._budgets.get(record.operation, _BUDGET_UNKNOWN)

@@ -33,11 +33,13 @@ class Watch(Publisher):
     def __init__(self, context: Context, wall: Callable[[], float] = time.time) -> None:
         registry, settings = context.registry, context.settings
         promised = {owned.value.operation: owned.value.p95_ms for owned in registry.targets}
-        targets_ms = targets_of_queries(context) | promised
+        of_queries = targets_of_queries(context)
+        targets_ms = of_queries | promised
         self.targets_ms = frozenset((DEFAULT_SLOW_MS, settings.database.slow_query_ms, *targets_ms.values()))
         super().__init__(
             settings,
             promised_ms=promised,
+            query_targets_ms=of_queries,
             budgets={h.operation_id: h.opt[RULES_KEY].queries for _, _, _, h in route_operations(registry)},
             targets_ms=self.targets_ms,
             wall=wall,

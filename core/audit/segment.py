@@ -105,6 +105,10 @@ class Segment:
         """Return where the whole records behind an offset end."""
         return max((end for _, end in self.read(offset)), default=offset)
 
+    def goes_on(self, offset: int) -> bool:
+        """Whether anything was written from an offset on; whether it is whole, `read` knows."""
+        return offset + _LENGTH.size <= self.size and _LENGTH.unpack_from(self.map, offset)[0] != 0
+
     @property
     def shipped(self) -> int:
         """The offset up to which records are in PostgreSQL, as the shipper noted it."""

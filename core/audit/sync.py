@@ -20,6 +20,13 @@ class Syncer:
         self._seen: dict[Path, tuple[Segment, int]] = {}
         self._changed_ns = 0
 
+    @property
+    def due(self) -> bool:
+        """Whether there may be something to sync; a look of some microseconds, 200 times a second."""
+        if self._folder.stat().st_mtime_ns != self._changed_ns:
+            return True
+        return any(segment.goes_on(before) for segment, before in self._seen.values())
+
     def sync_once(self) -> int:
         """Sync what was written since the last time; returns how many journals that were."""
         changed_ns = self._folder.stat().st_mtime_ns
@@ -63,7 +70,8 @@ async def sync_forever(folder: Path, seconds: float) -> None:
     try:
         while True:
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(syncer.sync_once)
+            if syncer.due:
+                await asyncio.to_thread(syncer.sync_once)
     finally:
         syncer.close()
 

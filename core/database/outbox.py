@@ -49,7 +49,11 @@ class Outbox:
         try:
             return cls(
                 await psycopg.AsyncConnection.connect(
-                    url, cursor_factory=psycopg.AsyncRawCursor, options=_OPTIONS, connect_timeout=5
+                    url,
+                    autocommit=True,
+                    cursor_factory=psycopg.AsyncRawCursor,
+                    options=_OPTIONS,
+                    connect_timeout=5,
                 )
             )
         except psycopg.Error as error:
@@ -66,7 +70,6 @@ class Outbox:
             OutboxError: the database is away.
         """
         row = (await self._run("try_lead"))[0]
-        await self._end(commit=True)
         return bool(row[0])
 
     async def deployment(self) -> str:
@@ -76,7 +79,6 @@ class Outbox:
             OutboxError: the database is away.
         """
         row = (await self._run("relay_deployment"))[0]
-        await self._end(commit=True)
         return str(row[0])
 
     async def mark(self) -> Mark:
@@ -86,7 +88,6 @@ class Outbox:
             OutboxError: the database is away.
         """
         epoch, counter, timeline, now = (await self._run("read_mark"))[0]
-        await self._end(commit=True)
         return Mark(bytes(epoch), counter, intact=timeline == now)
 
     async def take(self) -> list[str]:
@@ -95,6 +96,12 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
+        self.oldest_seconds = 0.0
+        if not (await self._run("anything_stale"))[0][
+            0
+        ]:  # one round trip and no transaction, most of the time
+            return []
+        await self._connection.set_autocommit(False)
         taken = await self._run("take_stale", MOST)
         self.oldest_seconds = max((seconds for _, seconds in taken), default=0.0)
         return [tag for tag, _ in taken]
@@ -116,7 +123,6 @@ class Outbox:
             OutboxError: the database is away.
         """
         count, seconds = (await self._run("outbox_backlog"))[0]
-        await self._end(commit=True)
         return count, seconds
 
     async def undo(self) -> None:
@@ -137,6 +143,7 @@ class Outbox:
     async def _end(self, *, commit: bool) -> None:
         try:
             await (self._connection.commit() if commit else self._connection.rollback())
+            await self._connection.set_autocommit(True)
         except psycopg.Error as error:
             raise OutboxError(type(error).__name__) from None
 

@@ -12,7 +12,7 @@ import msgspec
 from cito.core.database.connection import Command, Connection, StalePlan
 from cito.core.database.errors import refusal
 from cito.core.database.rows import row_maker
-from cito.core.database.timing import timed
+from cito.core.database.timing import Noted
 
 if TYPE_CHECKING:
     from cito.core.database.pool import Database
@@ -55,18 +55,28 @@ async def stream(
     # A name of its own for each query: the columns of what is fetched are remembered by name.
     fetch = database.core_command("fetch_stream", (), row_maker(row))._replace(name=f"fetch_{name}")
     connection = await database.pool.acquire(name)
+    noted = Noted(name)
+    error: BaseException | None = None
     try:
-        await timed(connection, opening)
-        yield _batches(connection, fetch)
-    except StalePlan:
+        with noted:
+            await connection.run(opening)
+        yield _batches(connection, fetch, noted)
+    except StalePlan as stale:
+        error = stale
         raise refusal("40001", name) from None
+    except BaseException as other:
+        error = other
+        raise
     finally:
         database.pool.take_back(connection)  # rolls back: there is nothing to keep
+        noted.end(error)
 
 
-async def _batches(connection: Connection, fetch: Command) -> AsyncIterator[list[R]]:
+async def _batches(connection: Connection, fetch: Command, noted: Noted) -> AsyncIterator[list[R]]:
     while True:
-        (rows,) = await connection.run((fetch,))
+        with noted:
+            (rows,) = await connection.run((fetch,))
         if not rows:
             return
+        noted.rows += len(rows)
         yield rows

@@ -10,6 +10,11 @@ select pg_try_advisory_lock(7240572)
 -- returns: one
 select current_database() || ':' || system_identifier from pg_control_system()
 
+-- name: anything_stale()
+-- Whether there is a note; asked before each step, and most steps end there.
+-- returns: one
+select exists(select from cito.outbox)
+
 -- name: take_stale(most)
 -- What became stale, taken out of the outbox; it is back if this transaction fails. Only what is committed is seen,
 -- and nothing is skipped: a row that somebody else holds is waited for, and the heartbeat waits with it. With each

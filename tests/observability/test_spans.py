@@ -123,18 +123,24 @@ def test_an_outage_at_500_spans_a_second_loses_none(server: Collector, mode: str
     assert sorted(waits)[len(waits) // 2] < 0.001  # nobody waited for the exporter
 
 
-def test_what_does_not_fit_is_counted_exactly(server: Collector) -> None:
+# Ten minutes of 500 spans a second are 300,000 spans; they come as fast as they are packed.
+@pytest.mark.parametrize(
+    ("batches", "buffer_bytes"), [(30, 60_000), pytest.param(586, 4_000_000, marks=pytest.mark.full)]
+)
+@pytest.mark.timeout(300)
+def test_what_does_not_fit_is_counted_exactly(server: Collector, batches: int, buffer_bytes: int) -> None:
     server.mode = "unavailable"
-    out = spool(server, buffer_bytes=60_000)
-    for _ in range(30):
+    out = spool(server, buffer_bytes=buffer_bytes)
+    for _ in range(batches):
         for _ in range(512):
             out.offer(make("get_medication"))
         until(lambda: not out._records)
+        assert out.waiting_bytes <= buffer_bytes
     assert out.counts.dropped > 0
     server.mode = "ok"
     until(lambda: out.waiting == 0)
     out.stop()
-    assert out.counts.emitted == 30 * 512
+    assert out.counts.emitted == batches * 512
     assert out.counts.exported == len(server.spans)
     assert out.counts.emitted == out.counts.exported + out.counts.dropped
 

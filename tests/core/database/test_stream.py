@@ -12,6 +12,7 @@ import pytest
 from cito.core.database import errors
 from cito.core.database.sql import NamedQuery
 from cito.core.database.stream import stream
+from cito.core.telemetry import Record, What, current_record
 
 
 class Count(msgspec.Struct):
@@ -48,6 +49,18 @@ async def test_memory_stays_flat_whatever_the_length(database, count):
                 before = process.memory_info().rss
     assert (total, most) == (count, 500)
     assert process.memory_info().rss - before < 8 * 1024 * 1024  # the rows themselves: 13 MB and more
+
+
+async def test_an_export_is_noted_as_one_query_without_its_readers_time(database):
+    record = Record("http", "export")
+    current_record.set(record)
+    async with stream(database, None, "many_rows", Count(2_000), Row) as batches:
+        async for _ in batches:
+            await asyncio.sleep(0.1)
+    (event,) = [event for event in record.events if event.what is What.QUERY]
+    assert (event.name, event.amount, event.code) == ("many_rows", 2_000, "")
+    assert event.duration_ns < 400_000_000  # four batches, whose reader took as long
+    assert record.runs == {"many_rows": 1}
 
 
 async def test_an_export_shows_one_moment_of_one_clinic(shared_wards, database):

@@ -35,7 +35,9 @@ async def hit(tmp_path: Path) -> Callable[[], None]:
     """One hit from end to end, as the server drives it."""
     settings = Settings(home=tmp_path)
     entry = local_entry()
-    recorder = Recorder(Metrics(bounds_with([5])), {}, 1 << 60, 1 << 60, {})
+    recorder = Recorder(
+        Metrics(bounds_with([5])), slow_ns={}, default_slow_ns=1 << 60, slow_query_ns=1 << 60, budgets={}
+    )
     app = hot_app(settings, entry, (recorder.take,))
     for rate in (app._limits, app._limits._subjects, app._limits._clinics):
         rate._now = lambda: 1.0  # one second without end: no window begins amid a count
