@@ -128,6 +128,8 @@ class Engine:
 def _finding(rule: Rule, view: Views, *, long: bool, age: float) -> Finding | None:
     if isinstance(rule, Share):
         return _burning(rule, view, long=long, age=age)
+    if age < rule.settled_seconds:
+        return None
     value = rule.value(view(QUICK_SECONDS))
     if value <= rule.limit:
         return None

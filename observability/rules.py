@@ -100,6 +100,7 @@ class State:
 
     Attributes:
         calm_seconds: it ends after so long without; seconds for what lasts, minutes for what happens.
+        settled_seconds: not judged before the node was watched for so long.
     """
 
     name: str
@@ -110,6 +111,7 @@ class State:
     value: Callable[[View], float]
     severity: Severity = "page"
     calm_seconds: float = 5.0
+    settled_seconds: float = 0.0
 
 
 Rule = Share | State
@@ -249,6 +251,7 @@ def _states() -> tuple[State, ...]:
             1.0,
             "s",
             figure("relay", "oldest_seconds"),
+            settled_seconds=5.0,  # what waited while nothing ran is on its way
         ),
         State(
             "telemetry_dropped",

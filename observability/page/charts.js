@@ -4,9 +4,11 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const percent = (value) => (value == null ? "–" : `${(value * 100).toFixed(1)} %`);
 const plain = (value) => (value == null ? "–" : value.toLocaleString(undefined, { maximumFractionDigits: 2 }));
 
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+
 function axes(more) {
   const look = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-  return [{ ...look }, ...more.map((axis) => ({ ...look, size: 58, ...axis }))];
+  return [{ ...look, space: 70, values: (_, ticks) => ticks.map(clock) }, ...more.map((axis) => ({ ...look, size: 58, ...axis }))];
 }
 
 const shares = { scale: "%", values: (_, ticks) => ticks.map((tick) => `${Math.round(tick * 100)} %`) };
@@ -26,7 +28,7 @@ function layouts() {
       columns: ["p50", "p95", "p99"],
       axes: axes([{}]),
       scales: { y: { range: (_, low, high) => [0, high || 1] } },
-      series: [["p50", "--good"], ["p95", "--accent"], ["p99", "--warn"]].map(([label, name]) => (
+      series: [["p50", "--blue"], ["p95", "--accent"], ["p99", "--warn"]].map(([label, name]) => (
         { label, stroke: colour(name), width: 2, spanGaps: true, value: (_, v) => plain(v) }
       )),
     },
@@ -52,7 +54,7 @@ export function draw(curves) {
     }
     const options = {
       width: place.clientWidth, height: 190, axes: layout.axes, scales: layout.scales,
-      series: [{}, ...layout.series], cursor: { drag: { x: false, y: false } },
+      series: [{ label: "time", value: (_, at) => (at == null ? "–" : clock(at)) }, ...layout.series], cursor: { drag: { x: false, y: false } },
     };
     const chart = new uPlot(options, data, place);
     chart.root.querySelector("canvas").setAttribute("aria-hidden", "true"); // the table below says the same

@@ -18,7 +18,7 @@ function show(data) {
   showSlow(slowQueries);
   showTraces(traces);
   draw(curves);
-  state(`Live, ${new Date(now * 1000).toLocaleTimeString()}`);
+  state(`Live, ${new Date(now * 1000).toLocaleTimeString([], { hour12: false })}`);
   document.documentElement.dataset.updates = Number(document.documentElement.dataset.updates || 0) + 1;
 }
 

@@ -13,12 +13,21 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// A bar beside its number, for the eye only: parts are [look, share of the whole].
+function meter(...parts) {
+  return make("span", { class: "meter", "aria-hidden": "true" }, ...parts.map(([look, part]) => {
+    const drawn = make("i", { class: look });
+    drawn.style.width = `${Math.min(part * 100, 100)}%`;
+    return drawn;
+  }));
+}
+
 const number = (value, digits = 1) =>
   value == null ? "–" : value.toLocaleString(undefined, { maximumFractionDigits: digits });
 const ms = (value) => (value == null ? "–" : `${number(value, value < 10 ? 2 : 0)} ms`);
 const share = (value) => `${number(value * 100, 2)} %`;
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
-const when = (text) => (text ? new Date(text).toLocaleTimeString() : "never");
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+const when = (text) => (text ? clock(Date.parse(text) / 1000) : "never");
 
 function table(id, caption, columns, rows, empty) {
   const head = make("tr", {}, ...columns.map(([title]) => make("th", { scope: "col" }, title)));
@@ -43,6 +52,7 @@ export function showTiles(p) {
     ["cache hits", share(p.cache.hitRate)],
     ["cache server", p.cache.connected ? p.cache.usedMemory : "away", p.cache.connected ? "" : "bad"],
     ["connections in use / idle", `${pool.active} / ${pool.idle}`, pool.waiting ? "warn" : ""],
+    ["a write is known everywhere, p95", ms((p.cache.invalidationLag.own_bump || p.cache.invalidationLag.bump_to_process || {}).p95)],
     ["memory", `${number(p.memory.rss / 1048576, 0)} MB`],
   ];
   $("tiles").replaceChildren(...tiles.map(([name, value, look]) =>
@@ -60,6 +70,11 @@ export function showTables(p, curves) {
     ["max", (row) => ms(row.max)],
     ["errors", (row) => [share(row.errorRate), row.errorRate > 0 ? "bad" : ""]],
     ["target p95", (row) => ms(row.target)],
+    ["p95 of target", (row) => {
+      if (row.target == null) return ["–", "soft"];
+      const part = row.p95 / row.target;
+      return [meter([part > 1 ? "missed" : part > 0.8 ? "near" : "met", part])];
+    }],
     ["verdict", (row) => verdicts[row.verdict] || ["–", "soft"]],
   ];
   const named = (title) => [[title, (row) => row.operation], ...timing];
@@ -69,6 +84,8 @@ export function showTables(p, curves) {
     ["family", (row) => row.family],
     ["reads", (row) => number(row.reads, 0)],
     ["hit rate", (row) => [share(row.hitRate), row.hitRate < 0.85 ? "warn" : "good"]],
+    ["spread", (row) => [meter(...Object.entries(row.outcomes).map(([name, count]) => [name, count / row.reads]))]],
+    ["right within 1 s", (row) => (row.agreement.samples ? [share(row.agreement.within1Second), row.agreement.within1Second < 1 ? "bad" : "good"] : ["–", "soft"])],
     ["outcomes", (row) => Object.entries(row.outcomes).map(([name, count]) => `${name} ${number(count, 0)}`).join(", ")],
     ["loads", (row) => number(row.loads, 0)],
     ["readers a load", (row) => number(row.coalescing, 2)],
