@@ -47,7 +47,14 @@ PANELS = (
         by=("cito.cache.family",),
         row="Cache",
     ),
-    Panel(title="Invalidation lag, p99", metric=c.INVALIDATION_LAG, unit="s", statistic="p99", row="Cache"),
+    Panel(
+        title="Invalidation lag, p99",
+        metric=c.INVALIDATION_LAG,
+        unit="s",
+        statistic="p99",
+        by=("cito.stage",),
+        row="Cache",
+    ),
     Panel(title="Shared tier, p99", metric=c.SHARED_CACHE, unit="s", statistic="p99", row="Cache"),
     Panel(
         title="Queries, p95",

@@ -15,6 +15,8 @@ from cito.core.settings import ObservabilitySettings
 from cito.observability import catalog as c
 from cito.observability import plugin
 
+from .conftest import make
+
 Condition = Callable[[], Awaitable[bool]]
 
 
@@ -67,6 +69,8 @@ def within(shape: object, found: object) -> bool:
 
 
 async def test_performance_keeps_the_shape_that_others_rely_on_and_openapi_tells_it(site: Site) -> None:
+    await asked(site)
+    plugin.watch.tick()
     answer = await asked(site)
     assert within(SHAPE, answer)
     assert list(SHAPE)[:8] == list(answer)[:8]
@@ -216,6 +220,23 @@ async def test_how_far_invalidations_are_behind_is_measured(site: Site) -> None:
     lags = plugin.watch.node.window(60, plugin.watch.wall()).labelled(c.INVALIDATION_LAG)
     for stage, lag in lags.items():
         assert 0 < lag.least < 1_000_000_000, stage
+
+
+async def test_the_relays_own_process_publishes_its_steps(site: Site) -> None:
+    def steps() -> int:
+        plugin.watch.node.collect()
+        found = plugin.watch.node.window(60, plugin.watch.wall()).labelled(c.RELAY)
+        return sum(histogram.count for labels, histogram in found.items() if labels == ("relay_step", "ok"))
+
+    plugin.watch.tick()
+    before, slots = steps(), len(plugin.watch.node.slots())
+    async with plugin.relay_lifespan(
+        site.assembly.settings
+    ):  # as in the relay's process: no context, a slot of its own
+        for _ in range(3):
+            plugin.job_finished(make("relay_step", kind="relay"))
+    assert steps() >= before + 3
+    assert len(plugin.watch.node.slots()) == slots + 1
 
 
 async def test_a_full_disk_stops_nothing_and_is_said_once(
