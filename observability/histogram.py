@@ -62,6 +62,12 @@ class Histogram(msgspec.Struct, array_like=True):
         buckets[position] = buckets.get(position, 0) + 1
         return position
 
+    def add_zeros(self, count: int) -> None:
+        """Count events whose length nobody measured."""
+        self.count += count
+        self.least = 0
+        self.buckets[0] = self.buckets.get(0, 0) + count
+
     def merge(self, other: Histogram) -> None:
         """Add the counts of another histogram of the same bounds."""
         self.count += other.count

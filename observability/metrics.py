@@ -109,6 +109,7 @@ class Metrics:
         self.total = Slice()
         self._requests: dict[tuple[str, str, int, str], Histogram] = {}
         self._events: list[dict[tuple[str, str], Histogram]] = [{} for _ in range(max(What) + 1)]
+        self._timeless: dict[tuple[int, str, str], int] = {}
         self._labels = _event_labels()
         self._known: dict[str, set[Labels]] = {}
         self._noted: dict[str, int] = {}
@@ -130,16 +131,14 @@ class Metrics:
 
         events = self._events
         for what, name, _start, ns, code, amount in record.events:
+            if not ns:  # a local hit: it happened, and no clock was asked for its length
+                known = (what, name, code)
+                self._timeless[known] = self._timeless.get(known, 0) + 1
+                continue
             histogram = events[what].get((name, code))
             if histogram is None:
                 histogram = events[what][name, code] = self._event_series(what, name, code)
-            if ns:
-                histogram.add(ns, bounds)
-            else:  # a local hit: it happened, and no clock was asked for its length
-                histogram.count += 1
-                histogram.least = 0
-                buckets = histogram.buckets
-                buckets[0] = buckets.get(0, 0) + 1
+            histogram.add(ns, bounds)
             if what == 6:  # noqa: PLR2004 - What.SHARED_CACHE, spelt out: this line runs for each event
                 self.count(c.SHARED_COMMANDS, (), amount)
 
@@ -170,6 +169,9 @@ class Metrics:
 
     def cut(self, now: float) -> Slice:
         """End the current slice at `now` (seconds since the epoch), add it to the totals and return it."""
+        for (what, name, code), count in self._timeless.items():
+            self._event_series(what, name, code).add_zeros(count)
+        self._timeless = {}
         done = self.current
         done.seconds = now - done.start if done.start else 0.0
         self.current = Slice(start=now)
