@@ -204,12 +204,14 @@ class FastPath:
         record.role = caller.role
         record.route = memo.route
         record.duration_ns = spent = perf_counter_ns() - record.start_ns
+        traceparent = f"00-{record.trace_id}-{record.span_id}-0{int(record.sampled)}".encode()
+        timing = b'cache;desc="local", db;desc="0";dur=0, total;dur=%.2f, traceparent;desc="%b"'
         sent = [
             *constant,
             (b"age", b"%d" % (now - entry.loaded_at)),
             (b"x-request-id", record.request_id.encode()),
-            (b"traceparent", f"00-{record.trace_id}-{record.span_id}-0{int(record.sampled)}".encode()),
-            (b"server-timing", b'cache;desc="local", db;desc="0";dur=0, total;dur=%.2f' % (spent / 1e6)),
+            (b"traceparent", traceparent),
+            (b"server-timing", timing % (spent / 1e6, traceparent)),
         ]
         return Hit(
             record,

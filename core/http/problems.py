@@ -39,7 +39,7 @@ class ProblemDocument(msgspec.Struct, rename="camel", omit_defaults=False):
 
     Attributes:
         type: a URN that names the kind of problem; clients branch on it.
-        instance: a URN of this occurrence; it holds the request id, never the path (paths hold ids).
+        instance: a URN of this occurrence; it holds the ids of request and trace, never the path (paths hold ids).
         errors: broken rules, one for each field.
     """
 
@@ -58,14 +58,14 @@ _encoder = msgspec.json.Encoder()
 def problem_body(problem: Problem) -> bytes:
     """Return the encoded document of a problem, for the current request."""
     record = current_record.get()
-    request_id = record.request_id if record else ""
+    request_id, trace_id = (record.request_id, record.trace_id) if record else ("", "")
     return _encoder.encode(
         ProblemDocument(
             type=f"urn:cito:problem:{problem.slug}",
             title=problem.title,
             status=problem.status,
             detail=problem.detail,
-            instance=f"urn:cito:request:{request_id}",
+            instance=f"urn:cito:request:{request_id}?=trace={trace_id}",
             request_id=request_id,
             errors=problem.errors,
         )

@@ -20,6 +20,8 @@ def check(response: httpx.Response, status: int) -> dict[str, object]:
     assert set(document) == {"type", "title", "status", "detail", "instance", "requestId", "errors"}
     assert document["status"] == status
     assert document["requestId"] == response.headers["x-request-id"]
+    trace_id = response.headers["traceparent"].split("-")[1]
+    assert document["instance"] == f"urn:cito:request:{document['requestId']}?=trace={trace_id}"
     return document
 
 

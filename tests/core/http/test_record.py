@@ -30,11 +30,17 @@ async def test_a_request_leaves_one_record_after_its_answer(client: httpx.AsyncC
     assert current_record.get() is None
 
 
-async def test_server_timing_tells_cache_queries_and_total(client: httpx.AsyncClient, site: Site) -> None:
-    timing = (await client.get(THING, headers=site.headers())).headers["server-timing"]
-    assert re.fullmatch(r'cache;desc="local", db;desc="1";dur=\d+\.\d\d, total;dur=\d+\.\d\d', timing)
+async def test_server_timing_tells_cache_queries_total_and_trace(
+    client: httpx.AsyncClient, site: Site
+) -> None:
+    trace = r', traceparent;desc="00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]"'
+    answer = await client.get(THING, headers=site.headers())
+    timing = answer.headers["server-timing"]
+    known = r'cache;desc="local", db;desc="1";dur=\d+\.\d\d, total;dur=\d+\.\d\d'
+    assert re.fullmatch(known + trace, timing)
+    assert answer.headers["traceparent"] in timing
     timing = (await client.get("/health")).headers["server-timing"]
-    assert re.fullmatch(r'db;desc="0";dur=0, total;dur=\d+\.\d\d', timing)
+    assert re.fullmatch(r'db;desc="0";dur=0, total;dur=\d+\.\d\d' + trace, timing)
 
 
 @pytest.mark.parametrize("wished", ["a", "ABC-123_x.y", "x" * 128])
