@@ -103,26 +103,52 @@ class WatchedServerCursor(psycopg.AsyncServerCursor[Row]):
 
     async def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
         """As psycopg's."""
+        self._end()
         self._opened = Noted(statement_name(_text(query, self.connection)))
         with self._opened:
             await super().execute(query, *arguments, **options)
         return self
 
+    async def fetchone(self) -> Row | None:
+        """As psycopg's."""
+        with self._waiting() as noted:
+            row = await super().fetchone()
+            noted.rows += row is not None
+        return row
+
     async def fetchmany(self, size: int = 0) -> list[Row]:
         """As psycopg's."""
-        if self._opened is None:
-            return await super().fetchmany(size)
-        with self._opened:
+        with self._waiting() as noted:
             rows = await super().fetchmany(size)
-        self._opened.rows += len(rows)
+            noted.rows += len(rows)
         return rows
+
+    async def fetchall(self) -> list[Row]:
+        """As psycopg's."""
+        with self._waiting() as noted:
+            rows = await super().fetchall()
+            noted.rows += len(rows)
+        return rows
+
+    async def __anext__(self) -> Row:
+        """As psycopg's; it fetches `itersize` rows at a time."""
+        with self._waiting() as noted:
+            row = await super().__anext__()
+            noted.rows += 1
+        return row
+
+    def _waiting(self) -> Noted:
+        return self._opened or Noted("fetch")  # psycopg says what is wrong with a cursor that was not opened
 
     async def close(self) -> None:
         """As psycopg's."""
+        self._end()
+        await super().close()
+
+    def _end(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.end()
-        await super().close()
 
 
 class WatchedConnection(psycopg.AsyncConnection[Row]):

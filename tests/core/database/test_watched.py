@@ -74,8 +74,14 @@ async def test_a_server_side_cursor_is_one_event(connection: WatchedConnection, 
         await cursor.execute("select n, pg_sleep(0.002) from generate_series(1, 30) as n")
         while await cursor.fetchmany(10):  # noqa: ASYNC110 - the reader is slow
             await asyncio.sleep(0.02)
+        await cursor.execute("select n from generate_series(1, 12) as n")
+        assert [n async for (n,) in cursor][-1] == 12
+    async with connection.transaction(), connection.cursor("own") as cursor:
+        await cursor.execute("select n from generate_series(1, 4) as n")
+        assert await cursor.fetchone() == (1,)
+        assert len(await cursor.fetchall()) == 3
     events = [event for event in record.events if event.name.startswith("select")]
-    assert [event.amount for event in events] == [30]
+    assert [event.amount for event in events] == [30, 12, 4]
     assert events[0].duration_ns > 60 * MS
 
 
