@@ -173,7 +173,7 @@ class SlowQueries:
         """Name what is most likely, the surest sign first."""
         if note.kind == "n_plus_one":
             return f"N+1: {note.times} runs in one request; read them with one query (get_many, = any(...))"
-        if lock_ms > note.ms / 3:
+        if lock_ms > note.ms / 10:  # seen now and then only: it waited at least so long
             return "lock: it waited for another transaction"
         if note.wait_ms > note.ms:
             return "pool: the request waited longer for a connection than the query took"

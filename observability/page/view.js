@@ -24,7 +24,7 @@ function meter(...parts) {
 
 const number = (value, digits = 1) =>
   value == null ? "–" : value.toLocaleString(undefined, { maximumFractionDigits: digits });
-const ms = (value) => (value == null ? "–" : `${number(value, value < 10 ? 2 : 0)} ms`);
+const ms = (value) => (value == null ? "–" : `${number(value, value < 0.1 ? 3 : value < 10 ? 2 : 0)} ms`);
 const share = (value) => `${number(value * 100, 2)} %`;
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 const when = (text) => (text ? clock(Date.parse(text) / 1000) : "never");
@@ -162,7 +162,9 @@ export function showTraces(traces) {
     $("waterfall").replaceChildren();
     return;
   }
-  if (!traces.some((trace) => trace.traceId === picked)) picked = traces[0].traceId;
+  if (!traces.some((trace) => trace.traceId === picked)) {
+    picked = traces.reduce((slowest, trace) => (trace.ms > slowest.ms ? trace : slowest)).traceId;
+  }
   const focused = document.activeElement?.dataset?.trace;
   $("traces").replaceChildren(...traces.map((trace) => make("li", {}, make("button", {
     type: "button", "data-trace": trace.traceId, "aria-pressed": String(trace.traceId === picked),
@@ -183,7 +185,7 @@ function waterfall(trace) {
   const total = Math.max(trace.ms, 0.001);
   const bar = (kind, name, at, length, code) => {
     const drawn = make("span", { class: `bar ${kind}` });
-    drawn.style.left = `${Math.min((at / total) * 100, 99.5)}%`; // by the CSSOM, which the content policy allows
+    drawn.style.left = `${Math.min(Math.max((at / total) * 100, 0), 99.5)}%`; // by the CSSOM, which the content policy allows
     drawn.style.width = `${Math.min((length / total) * 100, 100)}%`;
     const label = [kind.replace("_", " "), name, code].filter(Boolean).join(" ");
     return make("li", {}, make("span", { class: "name", title: label }, label),
