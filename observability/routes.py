@@ -19,6 +19,7 @@ from cito.core.declarations import rules
 from cito.core.draining import draining
 from cito.core.errors import NotFound, Problem
 from cito.core.jobs.worker import JobState, NoParams, job_states
+from cito.core.telemetry import current_record
 from cito.observability.answer import Performance
 from cito.observability.exporters.prometheus import OPENMETRICS, TEXT, expose, exposed_bounds
 from cito.observability.leader import read_board
@@ -136,6 +137,7 @@ async def _jobs(watch: Watch) -> list[JobState]:
 
 async def _views(watch: Watch, window: int) -> AsyncIterator[ServerSentEventMessage]:
     view = LiveView(watch.report, watch.bounds)
+    current_record.set(None)  # it asks as long as somebody looks: that is not one request with many queries
     while not draining.begun:
         watch.node.collect()
         now = watch.wall()
