@@ -121,8 +121,6 @@ def record_headers(record: Record) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"x-request-id", record.request_id.encode()),
         (b"traceparent", traceparent),
-        (
-            b"server-timing",
-            b'%b, traceparent;desc="%b"' % (timing, traceparent),
-        ),  # a browser's script sees this one
+        # A script in a browser sees this one only.
+        (b"server-timing", b'%b, traceparent;desc="%b"' % (timing, traceparent)),
     )
