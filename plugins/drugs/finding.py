@@ -27,6 +27,7 @@ async def find_resolutions(on: Executor, texts: Sequence[str]) -> list[Resolutio
 def _asked(requests: Iterable[Request]) -> q.Asked:
     keys: set[str] = set()
     cores: dict[tuple[str, frozenset[str]], int] = {}
+    slips: dict[int, frozenset[str]] = {}
     for request in requests:
         keys |= request.keys()
         if request.core:
@@ -34,11 +35,17 @@ def _asked(requests: Iterable[Request]) -> q.Asked:
             exact = frozenset(
                 squash(reading.name) for reading in request.readings if not reading.dropped_number
             )
-            cores.setdefault((request.core, exact), len(cores) + 1)
+            slips[cores.setdefault((request.core, exact), len(cores) + 1)] = request.slips()
     keys |= {INGREDIENT_SYNONYMS[key] for key in keys if key in INGREDIENT_SYNONYMS}
     pairs = [(place, key) for (_, exact), place in cores.items() for key in sorted(exact)]
+    slipped = [(place, slip) for place, own in slips.items() for slip in sorted(own)]
     return q.Asked(
-        sorted(keys), [core for core, _ in cores], [place for place, _ in pairs], [key for _, key in pairs]
+        keys=sorted(keys),
+        cores=[core for core, _ in cores],
+        core_places=[place for place, _ in pairs],
+        exact_keys=[key for _, key in pairs],
+        slip_places=[place for place, _ in slipped],
+        slips=[slip for _, slip in slipped],
     )
 
 
@@ -61,9 +68,7 @@ class _Evidence:
                     self.named[squash(reason.folded)].append(alias)
                 elif reason.how == "alike":
                     alike[reason.core].append((reason.place, alias))
-        self.alike = {
-            core: [alias for _, alias in sorted(found, key=itemgetter(0))] for core, found in alike.items()
-        }
+        self.alike = {core: sorted(found, key=itemgetter(0)) for core, found in alike.items()}
 
 
 class _Known:
@@ -83,4 +88,6 @@ class _Known:
         return self._evidence.composed.get(ingredients, ())
 
     def near(self) -> Sequence[Alias]:
-        return self._evidence.alike.get(self._request.core, ())
+        found = self._evidence.alike.get(self._request.core, ())
+        slipped = [alias for place, alias in found if not place] if self._request.slips() else []
+        return slipped or [alias for place, alias in found if place]

@@ -19,6 +19,7 @@ _NOISE = re.compile(r"[^\w/+%.,:-]|_")
 _BARE_POINT = re.compile(r"(?<![\w.,])\.(?=\d)")
 _LOOSE_POINT = re.compile(r"(?<!\d)[.,:]|[.,:](?!\d)")
 _LOOSE_DASH = re.compile(r"(?<!\w)-|-(?!\w)")
+_SLIPS_FROM, _SLIPS_TO = 6, 40  # letters; they stand in drugs_0004_slips.sql too
 _BETWEEN = re.compile(r"[\s.,'-]+")
 # Words that say how a substance is bound, not which one it is. They stand in drugs_0003_bare_names.sql too.
 _SALTS = (
@@ -50,6 +51,16 @@ def squash(folded: str) -> str:
 def bare(folded: str) -> str:
     """Return a folded name without the names of salts, unless it is nothing else: what similar names are found by."""
     return _SALT.sub("", folded).strip() or folded
+
+
+def slips(key: str) -> frozenset[str]:
+    """Return a squashed name and what is left of it without each of its letters; nothing for the short and the long.
+
+    Two names that are one slip apart (a letter more, less, other, or two swapped) have one of these in common.
+    """
+    if not _SLIPS_FROM <= len(key) <= _SLIPS_TO:
+        return frozenset()
+    return frozenset({key, *(key[:at] + key[at + 1 :] for at in range(len(key)))})
 
 
 def trigrams(folded: str) -> frozenset[str]:

@@ -11,13 +11,14 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from cito.plugins.drugs.folding import MAX_NAME_LENGTH, fold, squash
+from cito.plugins.drugs.folding import MAX_NAME_LENGTH, fold, slips, squash
 from cito.plugins.drugs.models import Parsed
 from cito.plugins.drugs.words import FORMS, PER_ONLY, RELEASE, ROUTES, UNITS
 
 MAX_WORDS = 12
 MAX_PHRASE_WORDS = 5
 _REMEMBERED = 4096
+_SLIPS_FROM = 7  # letters; names that share a slip may be two edits apart
 
 _NUMBER = r"\d+(?:,\d{3})*(?:[.,]\d+)?"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
@@ -59,6 +60,15 @@ class Request(NamedTuple):
     words: tuple[str, ...]
     parsed: Parsed
     valid: bool
+
+    def slips(self) -> frozenset[str]:
+        """Return what a name one slip away has in common with this; nothing where trigrams have to be asked.
+
+        They have to for short names, of which two slips are too many, and where a bare number may be part of a name.
+        """
+        core = squash(self.core)
+        numbered = any(reading.dropped_number for reading in self.readings)
+        return frozenset() if numbered or len(core) < _SLIPS_FROM else slips(core)
 
     def keys(self) -> frozenset[str]:
         """Return every squashed text that an exact step may ask for: readings, and runs of words."""

@@ -20,12 +20,15 @@ class Asked(msgspec.Struct, frozen=True):
         keys: squashed texts that may be a name of a drug or of an ingredient.
         cores: bare names, for which similar names are wanted.
         core_places, exact_keys: pairs of a core's place, from 1, and a key that makes its similar names unwanted.
+        slip_places, slips: pairs of a core's place and a writing that a name one slip away has too.
     """
 
     keys: list[str]
     cores: list[str]
     core_places: list[int]
     exact_keys: list[str]
+    slip_places: list[int]
+    slips: list[str]
 
 
 class ByIds(msgspec.Struct, frozen=True):
@@ -136,7 +139,10 @@ class Nothing(msgspec.Struct, frozen=True):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why a drug was found: `exact` and `alike` name the alias, `alike` also its core and place in the order."""
+    """Why a drug was found: `exact` and `alike` name the alias, `alike` also its core and place in the order.
+
+    Place 0: it is one slip away; from 1: its trigrams are alike.
+    """
 
     how: Literal["exact", "composed", "alike"]
     kind: Kind = Kind.GENERIC

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from cito.plugins.drugs.folding import bare, squash, trigrams
+from cito.plugins.drugs.folding import bare, slips, squash, trigrams
 from cito.plugins.drugs.matching import Alias, resolve
 from cito.plugins.drugs.models import Drug, Resolution
 from cito.plugins.drugs.names import aliases_of, ingredient_keys, ingredient_named
@@ -60,6 +60,12 @@ class Vocabulary:
         """Return the drugs with exactly these ingredients."""
         return self._composed.get(ingredients, ())
 
+    def slipped(self, request: Request) -> list[Alias]:
+        """Return the aliases that are one slip away."""
+        wanted = request.slips()
+        places = {at for slip in wanted for at in self._slips.get(slip, ())}
+        return [self._trigrams[0][at] for at in sorted(places)]
+
     def alike(self, folded: str) -> list[Alias]:
         """Return aliases by trigram similarity, the most similar first, as pg_trgm would."""
         aliases, sizes, postings = self._trigrams
@@ -73,6 +79,15 @@ class Vocabulary:
         ]
         similar = sorted(found for found in similar if found[0] <= -NEAR_SIMILARITY)[:MOST_CANDIDATES]
         return [aliases[at] for _, _, at in similar]
+
+    @cached_property
+    def _slips(self) -> Mapping[str, list[int]]:
+        """Where each writing with a letter left out occurs."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for at, alias in enumerate(self._trigrams[0]):
+            for slip in slips(squash(alias.folded)):
+                found[slip].append(at)
+        return found
 
     @cached_property
     def _trigrams(self) -> tuple[list[Alias], list[int], Mapping[str, list[int]]]:
@@ -98,7 +113,7 @@ class _Asked:
         self._request = request
 
     def near(self) -> Sequence[Alias]:
-        return self._vocabulary.alike(self._request.core)
+        return self._vocabulary.slipped(self._request) or self._vocabulary.alike(self._request.core)
 
 
 class _SimilarWantedError(Exception):

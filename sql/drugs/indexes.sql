@@ -13,6 +13,10 @@ with (fastupdate = off)
 -- Trigrams of names without their salts: for what is misspelt.
 create index concurrently drug_aliases_bare on drug_aliases using gin (bare gin_trgm_ops) with (fastupdate = off)
 
+-- name: drug_aliases_slips
+-- Names by their writings with one letter left out: for what is one slip away.
+create index concurrently drug_aliases_slips on drug_aliases using gin (slips) with (fastupdate = off)
+
 -- name: drugs_active_generic
 -- The active drugs by generic name, page by page.
 create index concurrently drugs_active_generic on drugs (is_active, generic_key)

@@ -1,10 +1,11 @@
 -- The drug vocabulary. Keys and folded texts are made by cito.plugins.drugs.folding, on both sides alike.
 
--- name: lookup_drugs(keys, cores, core_places, exact_keys)
+-- name: lookup_drugs(keys, cores, core_places, exact_keys, slip_places, slips)
 -- All that is known about up to 100 typed names, in one query: drugs with such a name, drugs made of nothing but
--- ingredients that are named, and, for each core of which none of its exact keys is a name, drugs with a name alike.
+-- ingredients that are named, and, for each core of which none of its exact keys is a name, drugs with a name that is
+-- one slip away, or else alike.
 -- One row for a drug, with the reasons for which it is there.
--- example: select array_agg(key) as keys, '{paracetomol,ibruprofen}' as cores, '{1,2}' as core_places, '{paracetomol,ibruprofen}' as exact_keys from (select key from drug_aliases limit 20) as k
+-- example: select array_agg(key) as keys, '{paracetomol,ibruprofen}' as cores, '{1,2}' as core_places, '{paracetomol,ibruprofen}' as exact_keys, '{1,1}' as slip_places, '{paracetomol,paracetmol}' as slips from (select key from drug_aliases limit 20) as k
 -- target: 100 ms
 -- returns: many
 with exact as materialized (
@@ -26,13 +27,20 @@ named as (
 ),
 
 open_cores as (
-    select distinct c.core
+    select c.core, c.place
     from unnest(:cores::text[]) with ordinality as c (core, place)
     where not exists (
         select from unnest(:core_places::bigint[], :exact_keys::text[]) as k (place, key)
         inner join exact as e on k.key = e.key
         where k.place = c.place
     )
+),
+
+slipped as materialized (
+    select distinct c.core, c.place, a.drug_id, a.kind, a.name, a.folded
+    from unnest(:slip_places::bigint[], :slips::text[]) as s (place, slip)
+    inner join open_cores as c on s.place = c.place
+    inner join drug_aliases as a on a.slips @> array[s.slip]
 ),
 
 reasons as (
@@ -48,7 +56,15 @@ reasons as (
         jsonb_build_object(
             'how', 'alike', 'kind', a.kind, 'name', a.name, 'folded', a.folded, 'core', a.core, 'place', a.place
         ) as reason
-    from drug_names_alike(array(select core from open_cores)) as a
+    from (
+        select distinct core, drug_id, kind, name, folded, 0 as place
+        from slipped
+        union all
+        select core, drug_id, kind, name, folded, place
+        from drug_names_alike(
+            array(select distinct core from open_cores where place not in (select place from slipped))
+        )
+    ) as a
 ),
 
 found as (

@@ -112,6 +112,16 @@ def held(text: str, drug: Drug | None, matched_on: str | None) -> None:
     assert any(name in plain for name in names), (text, drug.generic_name)
 
 
+async def test_one_core_is_asked_for_in_two_ways(process: Context, drugs: list[Drug]) -> None:
+    """A bare number may belong to a name, so that slips do not decide there; beside it, they do."""
+    texts = ["amoxicilin", "amoxicilin 500", "tylenl", "tylenl 4", "Tylenol 4", "prednisolon", "prednisolon 5"]
+    reader, vocabulary = process.database.reader(None), Vocabulary(drugs)
+    batch = await find_resolutions(reader, texts)
+    for text, answer in zip(texts, batch, strict=True):
+        assert [answer] == await find_resolutions(reader, [text]), text
+        assert answer == vocabulary.lookup(text), text
+
+
 async def test_every_combination_is_found_by_its_ingredients_in_any_order(
     process: Context, drugs: list[Drug]
 ) -> None:

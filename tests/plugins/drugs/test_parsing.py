@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cito.plugins.drugs.folding import bare, fold, squash, trigrams
+from cito.plugins.drugs.folding import bare, fold, slips, squash, trigrams
 from cito.plugins.drugs.parsing import read
 
 
@@ -79,3 +79,10 @@ def test_trigrams_are_those_of_pg_trgm() -> None:
 )
 def test_salts_are_not_looked_at_for_similar_names(folded: str, expected: str) -> None:
     assert bare(folded) == expected
+
+
+@pytest.mark.parametrize("slip", ["metfromin", "metfrmin", "metforrmin", "metfosmin", "etformin", "metformin"])
+def test_names_one_slip_apart_have_a_writing_in_common(slip: str) -> None:
+    assert slips("metformin") & slips(slip)
+    assert not slips("metformin") & slips("metoprolol")
+    assert not slips("iron") | slips("x" * 41)
