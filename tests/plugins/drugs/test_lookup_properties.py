@@ -114,7 +114,15 @@ def held(text: str, drug: Drug | None, matched_on: str | None) -> None:
 
 async def test_one_core_is_asked_for_in_two_ways(process: Context, drugs: list[Drug]) -> None:
     """A bare number may belong to a name, so that slips do not decide there; beside it, they do."""
-    texts = ["amoxicilin", "amoxicilin 500", "tylenl", "tylenl 4", "Tylenol 4", "prednisolon", "prednisolon 5"]
+    texts = [
+        "amoxicilin",
+        "amoxicilin 500",
+        "tylenl",
+        "tylenl 4",
+        "Tylenol 4",
+        "prednisolon",
+        "prednisolon 5",
+    ]
     reader, vocabulary = process.database.reader(None), Vocabulary(drugs)
     batch = await find_resolutions(reader, texts)
     for text, answer in zip(texts, batch, strict=True):

@@ -81,7 +81,9 @@ def test_salts_are_not_looked_at_for_similar_names(folded: str, expected: str) -
     assert bare(folded) == expected
 
 
-@pytest.mark.parametrize("slip", ["metfromin", "metfrmin", "metforrmin", "metfosmin", "etformin", "metformin"])
+@pytest.mark.parametrize(
+    "slip", ["metfromin", "metfrmin", "metforrmin", "metfosmin", "etformin", "metformin"]
+)
 def test_names_one_slip_apart_have_a_writing_in_common(slip: str) -> None:
     assert slips("metformin") & slips(slip)
     assert not slips("metformin") & slips("metoprolol")
