@@ -25,6 +25,7 @@ from cito.core.commands import plugins as listing
 from cito.core.commands import serve as serving
 from cito.core.commands.bench import run_benchmark
 from cito.core.commands.output import console, fail, show
+from cito.core.commands.prepare import prepare as prepare_server
 from cito.core.database.errors import ConnectionLost
 from cito.core.database.migrations import MigrationError
 from cito.core.database.owner import OwnerUnreachableError
@@ -52,6 +53,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(indexes.app, name="indexes")
 app.add_typer(queries.app, name="queries")
 app.command("explain")(queries.explain_named)
+app.command("prepare")(prepare_server)
 _config: dict[str, Path | None] = {"path": None}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -82,7 +84,7 @@ def serve(
     ] = None,
 ) -> None:
     """Start everything: servers, migrations, indexes, demo data, relay, worker and API. Ctrl-C stops all of it."""
-    serving.serve(assembled(port=port, workers=workers), _config["path"], clock)
+    serving.serve(assembled(port=port, workers=workers), clock)
 
 
 @app.command()
@@ -196,6 +198,11 @@ def main() -> None:
         _leave(str(error), output.WRONG_USAGE)
     except MigrationError as error:
         _leave(str(error), output.CHECK_FAILED)
+    except psycopg.errors.InsufficientPrivilege:
+        _leave(
+            "database.owner_url: its role may not do this; name the owner of the schema, cito_owner",
+            output.WRONG_USAGE,
+        )
     except (
         EmbeddedError,
         ConnectionLost,
@@ -225,7 +232,17 @@ def _hoisted(arguments: list[str]) -> list[str]:
 
 def _mount_plugin_commands(arguments: list[str]) -> None:
     """Add the commands that enabled plugins declare, as `cito <name>`; what is wrong is told by the command itself."""
-    _config["path"] = Path(arguments[1]) if arguments[:1] == ["--config"] else None
+    configured = arguments[:1] == ["--config"]
+    _config["path"] = Path(arguments[1]) if configured else None
+    if _own_commands() & set(arguments[2:3] if configured else arguments[:1]):
+        return  # no plugin's is meant, and to load them takes a while
     with suppress(SettingsError, RefusedError):
         for owned in assembled().registry.commands:
             app.add_typer(owned.value.app, name=owned.value.name)
+
+
+def _own_commands() -> set[str | None]:
+    named = {
+        command.name or getattr(command.callback, "__name__", None) for command in app.registered_commands
+    }
+    return named | {group.name for group in app.registered_groups if isinstance(group.name, str)}

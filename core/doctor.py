@@ -67,7 +67,7 @@ async def examine(assembly: Assembly, urls: Urls) -> list[Finding]:
             found.append(Finding(f"database as {role}", True, "connected"))
             checks = _owner_checks if role == "owner" else _app_checks
             found += [finding async for finding in checks(assembly, connection, urls)]
-    found += [await _cache(urls.cache)]
+    found += [await cache_finding(urls.cache)]
     return found
 
 
@@ -86,6 +86,9 @@ async def _owner_checks(assembly: Assembly, connection: Connection, urls: Urls) 
         f"version {number // 10_000}.{number % 10_000}",
         "use version 15 or later",
     )
+    encoding, jit = (await _ask(connection, "ground_settings"))[0]
+    yield _judged("encoding", encoding == "UTF8", encoding, "create the database with encoding 'UTF8'")
+    yield _judged("jit", jit == "off", jit, "alter role cito_owner set jit = off; the same for cito_app")
     missing = [name for (name,) in await _ask(connection, "extensions_missing", list(migrations.EXTENSIONS))]
     yield _listed("extensions", missing, "missing", "create them as a superuser: create extension NAME")
     pending = [one.id for one in await migrations.pending(urls.owner, assembly.migration_sources)]
@@ -120,7 +123,8 @@ async def _app_checks(assembly: Assembly, connection: Connection, urls: Urls) ->
     yield _listed("named queries", unsound, "not as bound", "correct SQL or struct, or run `cito migrate`")
 
 
-async def _cache(url: str) -> Finding:
+async def cache_finding(url: str) -> Finding:
+    """Return whether the shared cache answers, and is new enough."""
     client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
     try:
         facts: dict[str, Any] = await client.info("server")

@@ -183,7 +183,9 @@ class Embedded:
         with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
             if admin.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
                 return
-        prepare_server(urls.admin, owner_password=passwords["owner"], app_password=passwords["app"])
+        prepare_server(
+            urls.admin, database=DATABASE, owner_password=passwords["owner"], app_password=passwords["app"]
+        )
 
     def _start_valkey(self) -> None:
         if alive(self.run / "valkey.pid"):

@@ -1,4 +1,4 @@
-"""One process of a Cito: `python -m cito.core.process api|audit|relay|worker`, started by the supervisor or by hand."""
+"""One process of a Cito: made by the supervisor, or by hand: `python -m cito.core.process api|audit|relay|worker`."""
 
 from __future__ import annotations
 
@@ -85,13 +85,17 @@ def main() -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--clock", type=datetime.fromisoformat)
-    parser.add_argument("--parent", type=int, help="stop when this process is no longer the parent")
     given = parser.parse_args()
     set_up_logs()
-    if given.parent:
-        threading.Thread(target=_follow, args=(given.parent,), daemon=True).start()
     assembly = assemble_cito(given.config, port=given.port, workers=given.workers)
     run(given.role, assembly, Clock(given.clock))
+
+
+def begin(role: str, assembly: Assembly, clock: datetime | None, parent: int) -> None:
+    """Run one role as a child of the process `parent`, and no longer than it."""
+    set_up_logs()
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    run(role, assembly, Clock(clock))
 
 
 def run(role: str, assembly: Assembly, clock: Clock) -> None:

@@ -18,7 +18,7 @@ from cito.core.cache.shared import SharedAway, SharedTier
 from cito.core.database.outbox import MOST, Outbox, OutboxError
 from cito.core.registry import Registry
 from cito.core.settings import Settings
-from cito.core.tasks import end
+from cito.core.tasks import end, leave_if_told
 from cito.core.telemetry import Record
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ async def run_relay(settings: Settings, registry: Registry, database_url: str, c
             subscriber(record)
 
     while True:
+        leave_if_told()
         try:
             outbox = await Outbox.open(database_url)
             try:
@@ -71,6 +72,7 @@ async def _lead(outbox: Outbox, shared: SharedTier, names: Names, finished: Call
         await relay.begin()
         told_at = 0.0
         while True:
+            leave_if_told()
             if not await relay.step():
                 await asyncio.sleep(POLL_SECONDS)
             if time.monotonic() - told_at > EVERY_SECONDS:

@@ -7,7 +7,6 @@ the relay, then the servers. Each part is a process of its own with a pid file i
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import time
@@ -15,9 +14,35 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 _BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 _STEADY_SECONDS = 30.0  # a part that lived this long starts its backoff anew
+
+
+class Process(Protocol):
+    """A running child, as `subprocess.Popen` and `Forked` are."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None: it runs, or nobody has looked."""
+
+    def poll(self) -> int | None:
+        """Look, and return how it ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; raises `subprocess.TimeoutExpired`."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it."""
 
 
 @dataclass(slots=True)
@@ -26,14 +51,14 @@ class Part:
 
     Attributes:
         name: of the pid file and of the log lines.
-        command: what to run.
+        start: starts it in a session of its own: Ctrl-C reaches the supervisor alone, which stops the parts in order.
         stop_seconds: how long it may take to finish what is in hand.
     """
 
     name: str
-    command: Sequence[str]
+    start: Callable[[], Process]
     stop_seconds: float
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started: float = 0.0
     failures: int = 0
     restart_at: float = field(default=0.0)
@@ -88,11 +113,7 @@ class Supervisor:
         return [part.name for part in self._parts if part.process is None or part.process.poll() is not None]
 
     def _spawn(self, part: Part) -> None:
-        part.process = subprocess.Popen(  # noqa: S603 - our own commands
-            part.command,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the parts in order
-            env={**os.environ, "CITO_HOME": str(self._run.parent)},
-        )
+        part.process = part.start()
         part.started = time.monotonic()
         (self._run / f"{part.name}.pid").write_text(str(part.process.pid))
 

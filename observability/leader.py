@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 import psycopg
 
 from cito.core.context import Context
 from cito.core.declarations import Target
+from cito.core.tasks import end
 from cito.observability import catalog as c
 from cito.observability.alert import Alert
 from cito.observability.alerts import Engine
@@ -107,9 +107,7 @@ class Leader:
     async def stop(self) -> None:
         """Stop asking, and tell what waits."""
         if self._asking is not None:
-            self._asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._asking
+            await end(self._asking)
         if self.webhook is not None:
             await asyncio.to_thread(self.webhook.stop)
         await self.facts.close()
@@ -132,7 +130,7 @@ class Leader:
             try:
                 self.slow.plans[name] = await generic_plan(self._url, self._statements[name])
             except (psycopg.Error, OSError):
-                self.slow.plans[name] = Plan((), (), ())  # not asked again: PostgreSQL 15 has no generic plan
+                self.slow.plans[name] = Plan((), (), ())  # refused once is refused again: not asked any more
 
     def _post(self) -> None:
         board = Board(

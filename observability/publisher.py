@@ -15,6 +15,7 @@ from typing import Self
 from cito.core import telemetry
 from cito.core.logs import change_level
 from cito.core.settings import Settings
+from cito.core.tasks import end
 from cito.observability import catalog as c
 from cito.observability.exporters import build
 from cito.observability.histogram import bounds_with
@@ -130,9 +131,7 @@ class Publisher:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop, publish and deliver the rest."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
         with suppress(OSError):
             self.tick()
         await self.stopping()

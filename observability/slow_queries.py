@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from cito.core.database.generic import explain_generic
 from cito.core.declarations import Index
 from cito.observability import catalog as c
 from cito.observability.alerts import Finding
@@ -192,19 +193,18 @@ def fingerprint(statement: str) -> str:
 
 
 async def generic_plan(url: str, statement: str) -> Plan:
-    """Return the plan that PostgreSQL (16 and later) makes without values; as the role of the URL.
+    """Return the plan that PostgreSQL makes without values, as the role of the URL.
 
     Raises:
-        psycopg.Error: the server is away, too old, or refuses.
+        psycopg.Error: the server is away, or refuses.
     """
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=2) as connection:
-        await connection.execute("set statement_timeout = '2s'")
-        # No parameters are bound, so this goes as a simple query, the only form that takes `$1` unbound.
-        cursor = await connection.execute(_explain("text", statement))
-        lines = tuple(str(row[0]) for row in await cursor.fetchall())
-        cursor = await connection.execute(_explain("json", statement))
-        row = await cursor.fetchone()
-    nodes = list(_nodes(row[0][0]["Plan"])) if row else []
+    async with await psycopg.AsyncConnection.connect(
+        url, autocommit=True, connect_timeout=2, cursor_factory=psycopg.AsyncRawCursor
+    ) as connection:
+        await connection.execute(b"set statement_timeout = '2s'")
+        lines = tuple(await explain_generic(connection, statement, "format text"))
+        (found,) = await explain_generic(connection, statement, "format json")
+    nodes = list(_nodes(found[0]["Plan"]))
     scanned = {
         str(node["Relation Name"])
         for node in nodes
@@ -212,10 +212,6 @@ async def generic_plan(url: str, statement: str) -> Plan:
     }
     used = {str(node["Index Name"]) for node in nodes if "Index Name" in node}
     return Plan(lines, tuple(sorted(scanned)), tuple(sorted(used)))
-
-
-def _explain(form: str, statement: str) -> bytes:
-    return f"explain (generic_plan, format {form}) {statement}".encode()
 
 
 def _nodes(plan: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

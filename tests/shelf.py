@@ -25,6 +25,7 @@ from cito.core.embedded import Urls
 from cito.core.registry import Owned, Registry
 from cito.core.relaying import run_relay
 from cito.core.settings import CacheSettings, DatabaseSettings, Settings
+from cito.core.tasks import end
 
 SHELF = Path(__file__).parent / "core" / "cache" / "shelf"
 
@@ -258,8 +259,7 @@ class Shelf:
         try:
             yield task
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     def psql(self, statement: str, *params: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls.owner, autocommit=True) as connection:

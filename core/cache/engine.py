@@ -36,6 +36,7 @@ from cito.core.clock import Clock
 from cito.core.declarations import CacheFamily, Strategy
 from cito.core.registry import Registry
 from cito.core.settings import Settings
+from cito.core.tasks import end
 from cito.core.telemetry import What, current_record
 
 __all__ = ["Cache", "Entry", "KeyRefused"]
@@ -157,8 +158,7 @@ class Cache:
     async def close(self) -> None:
         """End everything under way and close the connections."""
         if self._housekeeping is not None:
-            self._housekeeping.cancel()
-            await asyncio.gather(self._housekeeping, return_exceptions=True)
+            await end(self._housekeeping)
         for timer in self._again.values():
             timer.cancel()
         await self.sampler.close()

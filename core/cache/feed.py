@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from cito.core.cache.keys import Names
 from cito.core.cache.pulse import Pulse
-from cito.core.tasks import end
+from cito.core.tasks import end, leave_if_told
 
 log = logging.getLogger(__name__)
 _PUSH: Final = object()
@@ -98,6 +98,7 @@ class Feed:
                 await self._live(connection)
             except* (RedisError, OSError, TimeoutError) as errors:
                 log.debug("cache feed: %s", [type(error).__name__ for error in errors.exceptions])
+                leave_if_told()  # a group's errors outweigh the cancellation that caused them
             finally:
                 self._lost()
                 await connection.disconnect(nowait=True)
@@ -105,6 +106,7 @@ class Feed:
 
     async def _live(self, connection: Connection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call] # redis-py
+        leave_if_told()
         parser: Any = connection._parser  # noqa: SLF001 - redis-py has no public way to a push of its own kind
         parser.set_invalidation_push_handler(self._pushed)
         async with asyncio.TaskGroup() as group:
@@ -115,6 +117,7 @@ class Feed:
             self._flushed()  # what was filled while nobody listened may have changed unheard
             self.connected = True
             while True:
+                leave_if_told()
                 async with asyncio.timeout(_CUT_AFTER_SECONDS):
                     await self._beat(connection)
                 await asyncio.sleep(self._period)
@@ -143,6 +146,7 @@ class Feed:
     async def _listen(self, connection: Connection) -> None:
         while True:
             reply = await connection.read_response(timeout=math.inf, push_request=True)
+            leave_if_told()
             if reply is _PUSH:
                 continue
             answer = self._answers.popleft()

@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from cito.core.cache.keys import Names
+from cito.core.tasks import end
 
 log = logging.getLogger(__name__)
 _CONNECTIONS = 16
@@ -115,7 +116,7 @@ class SharedTier:
     async def close(self) -> None:
         """Close all connections."""
         if self._probe is not None:
-            self._probe.cancel()
+            await end(self._probe)
         await self._client.aclose()
 
     @property

@@ -8,20 +8,21 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from uuid import UUID
 
 from cito.core.assembly import Assembly, resolved, servers
 from cito.core.commands.output import CANNOT_REACH, WRONG_USAGE, console, fail
+from cito.core.forked import Forked
 from cito.core.http.tokens import mint
 from cito.core.preparation import prepare, seed
+from cito.core.process import begin
 from cito.core.settings import Settings
 from cito.core.supervisor import Part, Supervisor
 
@@ -29,7 +30,7 @@ DEMO_CLINIC = UUID("01900000-0000-7000-8000-000000000001")  # the first of the d
 _READY_SECONDS = 30.0
 
 
-def serve(assembly: Assembly, config: Path | None, clock: datetime | None) -> None:
+def serve(assembly: Assembly, clock: datetime | None) -> None:
     """Run one Cito until SIGINT or SIGTERM."""
     settings = assembly.settings
     if clock is not None and settings.environment != "development":
@@ -39,7 +40,7 @@ def serve(assembly: Assembly, config: Path | None, clock: datetime | None) -> No
         asyncio.run(prepare(assembly, urls, _say))
         if settings.environment == "development":
             asyncio.run(seed(assembly, urls, None, None))
-        supervisor = Supervisor(_parts(settings, config, clock), settings.home.resolve() / "run", _say)
+        supervisor = Supervisor(_parts(assembly, clock), settings.home.resolve() / "run", _say)
         try:
             supervisor.start()
             _wait_until_ready(settings, supervisor)
@@ -60,25 +61,19 @@ def address(settings: Settings, what: str, role: str) -> str:
     return known[what, role]
 
 
-def _parts(settings: Settings, config: Path | None, clock: datetime | None) -> list[Part]:
+def _parts(assembly: Assembly, clock: datetime | None) -> list[Part]:
     """Return what to run, in starting order, the API last."""
-    program = [sys.executable, "-m", "cito.core.process"]
-    common = [
-        f"--parent={os.getpid()}",
-        f"--port={settings.server.port}",
-        f"--workers={settings.server.workers}",
-    ]
-    common += [f"--config={config}"] if config else []
-    common += [f"--clock={clock.isoformat()}"] if clock else []
-    apis = ["api", *(f"api-{number}" for number in range(2, settings.server.workers + 1))]
+
+    def role(name: str) -> Callable[[], Forked]:
+        return partial(Forked, partial(begin, name, assembly, clock, os.getpid()))
+
+    server = assembly.settings.server
+    apis = ["api", *(f"api-{number}" for number in range(2, server.workers + 1))]
     return [
-        Part("relay", [*program, "relay", *common], stop_seconds=5),
-        Part("audit", [*program, "audit", *common], stop_seconds=5),
-        Part("worker", [*program, "worker", *common], stop_seconds=10),
-        *(
-            Part(name, [*program, "api", *common], stop_seconds=settings.server.drain_seconds + 5)
-            for name in apis
-        ),
+        Part("relay", role("relay"), stop_seconds=5),
+        Part("audit", role("audit"), stop_seconds=5),
+        Part("worker", role("worker"), stop_seconds=10),
+        *(Part(name, role("api"), stop_seconds=server.drain_seconds + 5) for name in apis),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from cito.core.database.sql import read_queries
+from cito.core.tasks import whole
 
 MOST = 1000
 """Notes taken in one step."""
@@ -47,15 +48,14 @@ class Outbox:
             OutboxError: the database is away.
         """
         try:
-            return cls(
-                await psycopg.AsyncConnection.connect(
-                    url,
-                    autocommit=True,
-                    cursor_factory=psycopg.AsyncRawCursor,
-                    options=_OPTIONS,
-                    connect_timeout=5,
-                )
+            connecting = psycopg.AsyncConnection.connect(
+                url,
+                autocommit=True,
+                cursor_factory=psycopg.AsyncRawCursor,
+                options=_OPTIONS,
+                connect_timeout=5,
             )
+            return cls(await whole(connecting, lambda connection: connection.pgconn.finish()))
         except psycopg.Error as error:
             raise OutboxError(type(error).__name__) from None
 

@@ -12,13 +12,13 @@ import msgspec
 import psycopg
 
 from cito.core.database.errors import refusal
+from cito.core.database.generic import explain_generic
 from cito.core.database.sql import NamedQuery, read_queries
 
 AppConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 Node = Mapping[str, Any]
 
 PLANS = {name: query.text for name, query in read_queries(files("cito.sql") / "core" / "plans.sql").items()}
-_GENERIC_SINCE = 160_000
 _LINE = 240  # characters of a condition; a list of ids would fill the screen
 
 
@@ -75,28 +75,19 @@ async def explain(
     Args:
         connection: from `rehearsal`; a statement that writes is undone there.
         query: the query.
-        values: its parameters in their order; None: the generic plan, made without any (PostgreSQL 16).
+        values: its parameters in their order; None: the generic plan, made without any.
         run: also run it, for times and buffers.
 
     Raises:
         DatabaseProblem: PostgreSQL refused the statement, with its values or without.
     """
-    if values is None:
-        if connection.info.server_version < _GENERIC_SINCE:
-            raise LookupError("generic plans need PostgreSQL 16; give parameters")
-        options, params = "generic_plan, verbose", None
-    else:
-        options, params = ("analyze, buffers" if run else "verbose off"), list(values)
     try:
-        async with connection.transaction():
-            cursor = await connection.execute(
-                f"explain ({options}, format json) {query.text}".encode(), params
-            )
-            row = await cursor.fetchone()
+        if values is None:
+            found = (await explain_generic(connection, query.text, "verbose", "format json"))[0][0]
+        else:
+            found = await _explain_with(connection, query, values, run=run)
     except psycopg.Error as error:
         raise refusal(error.sqlstate or "", query.name) from None
-    assert row is not None
-    found = row[0][0]
     return Plan(
         query=query.name,
         generic=values is None,
@@ -105,6 +96,20 @@ async def explain(
         identifier=found.get("Query Identifier"),
         root=found["Plan"],
     )
+
+
+async def _explain_with(
+    connection: AppConnection, query: NamedQuery, values: Sequence[object], *, run: bool
+) -> dict[str, Any]:
+    options = "analyze, buffers" if run else "verbose off"
+    async with connection.transaction():
+        cursor = await connection.execute(
+            f"explain ({options}, format json) {query.text}".encode(), list(values)
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    found: dict[str, Any] = row[0][0]
+    return found
 
 
 def _walk(node: Node) -> Iterator[Node]:

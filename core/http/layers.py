@@ -27,6 +27,7 @@ from cito.core.http.revocation import follow
 from cito.core.http.tokens import TokenVerifier
 from cito.core.registry import Registry
 from cito.core.settings import Settings
+from cito.core.tasks import end
 
 _REFUSALS_PER_SECOND = (
     50  # more in one second are counted in metrics only: nobody fills the journal without a token
@@ -88,9 +89,7 @@ class Layers:
         try:
             yield
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            await end(following)
             await self.limits.close()
             await shared.close()
             self.journal.close()

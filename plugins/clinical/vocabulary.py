@@ -43,6 +43,12 @@ class AskPatient(msgspec.Struct, frozen=True):
     patient_id: UUID
 
 
+class KnownPatient(msgspec.Struct, frozen=True):
+    """The id of a patient's record now: another than the one asked for after a merge. None: no such patient."""
+
+    patient_id: UUID | None
+
+
 class Allergies(msgspec.Struct, frozen=True):
     """All allergies of a patient, verified or not."""
 
@@ -55,5 +61,6 @@ class ActiveMedications(msgspec.Struct, frozen=True):
     medications: tuple[ActiveMedication, ...]
 
 
+PATIENT = Question(name="patient", asked=AskPatient, answered=KnownPatient)
 ALLERGIES = Question(name="allergies", asked=AskPatient, answered=Allergies)
 ACTIVE_MEDICATIONS = Question(name="active_medications", asked=AskPatient, answered=ActiveMedications)

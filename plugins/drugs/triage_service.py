@@ -12,7 +12,7 @@ from cito.core.errors import NotFound, invalid
 from cito.core.ids import new_id
 from cito.core.settings import plugin_settings
 from cito.plugins.clinical.dosing import parse_timing
-from cito.plugins.clinical.vocabulary import ACTIVE_MEDICATIONS, ALLERGIES, Allergy, AskPatient
+from cito.plugins.clinical.vocabulary import ACTIVE_MEDICATIONS, ALLERGIES, PATIENT, Allergy, AskPatient
 from cito.plugins.drugs import triage_queries as q
 from cito.plugins.drugs.deciding import resolve_to_decide
 from cito.plugins.drugs.models import Resolution
@@ -40,7 +40,11 @@ async def ask(context: Context, caller: Caller, clinic_id: UUID, asked: NewReque
 
     All names, of orders, allergies and medicines taken, are looked up together: one round trip to the cache, and
     one query that reads names, schedules and status from the primary.
+
+    Raises:
+        Invalid: the clinic has no such patient.
     """
+    asked = await _of_known_patient(context, clinic_id, asked)
     allergies, taken, sources = await _facts(context, clinic_id, asked)
     names = [medication.medication_name for medication in asked.medications]
     names += [allergy.substance for allergy in allergies] + taken
@@ -128,6 +132,18 @@ async def override(
             ),
         )
     return _with_overrides(q.StoredRow(row.answer, (*row.overrides, made)))
+
+
+async def _of_known_patient(context: Context, clinic_id: UUID, asked: NewRequest) -> NewRequest:
+    """Return the request with the id of the patient's record now; as it is where nobody knows patients."""
+    if asked.patient_id is None:
+        return asked
+    known = await context.ask(PATIENT, clinic_id, AskPatient(asked.patient_id))
+    if known is None:
+        return asked
+    if known.patient_id is None:
+        raise invalid("patientId", "unknown", "no such patient in this clinic")
+    return msgspec.structs.replace(asked, patient_id=known.patient_id)
 
 
 async def _facts(

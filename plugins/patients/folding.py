@@ -1,6 +1,6 @@
 """How names are compared: the same in Python as `name_fold` in SQL, which a property test holds together.
 
-Policy: NFKC, case folded, accents off, letters that Unicode keeps whole (l-stroke, o-slash, ...) named one by one,
+Policy: NFKD, case folded, accents off, letters that Unicode keeps whole (l-stroke, o-slash, ...) named one by one,
 apostrophes dropped, every other punctuation parts words.
 """
 
@@ -37,6 +37,6 @@ _PARTING = re.compile(
 
 def fold(name: str) -> str:
     """Return a name's words of letters and digits, one space apart: `"Ó Briain-Łuk"` gives `"o briain luk"`."""
-    composed = unicodedata.normalize("NFKC", _DROPPED.sub("", name))
-    plain = _MARKS.sub("", unicodedata.normalize("NFKD", composed.casefold()))
+    apart = unicodedata.normalize("NFKD", _DROPPED.sub("", name))
+    plain = _MARKS.sub("", unicodedata.normalize("NFKD", apart.casefold()))
     return _PARTING.sub(" ", plain.translate(_WHOLE)).strip(" ")

@@ -9,9 +9,9 @@ from typing import Any
 from litestar.types import ControllerRouterHandler
 
 from cito.core.database.query import Query, Statement
-from cito.core.declarations import CacheFamily, Command, Grant, Index, Invalidation, Seed, Target
+from cito.core.declarations import Answer, CacheFamily, Command, Grant, Index, Invalidation, Seed, Target
 from cito.core.hookspecs import Plugin, hookimpl
-from cito.plugins.patients import cache, commands, queries, seed
+from cito.plugins.patients import answers, cache, commands, queries, seed
 from cito.plugins.patients.indexes import INDEXES
 from cito.plugins.patients.routes import READ, WRITE, Patients
 
@@ -54,6 +54,11 @@ class PatientsPlugin(Plugin):
     def register_invalidations(self) -> Iterable[Invalidation]:
         """Return what makes them stale."""
         return cache.INVALIDATIONS
+
+    @hookimpl
+    def register_answers(self) -> Iterable[Answer[Any, Any]]:
+        """Return whether the clinic has a patient."""
+        return answers.ANSWERS
 
     @hookimpl
     def register_targets(self) -> Iterable[Target]:

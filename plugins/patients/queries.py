@@ -175,6 +175,7 @@ naive_search_patients_by_name = Query("naive_search_patients_by_name", NaiveSear
 find_patient = Query("find_patient", OnePatient, PatientRow)
 find_patients_by_ids = Query("find_patients_by_ids", SomePatients, PatientOfId)
 find_successor = Query("find_successor", OnePatient, IdRow)
+find_known_patient = Query("find_known_patient", OnePatient, IdRow)
 lock_patient = Query("lock_patient", OnePatient, Locked)
 add_patient = Statement("add_patient", PatientValues)
 change_patient = Statement("change_patient", ChangedPatient)
@@ -195,6 +196,7 @@ ALL = (
     find_patient,
     find_patients_by_ids,
     find_successor,
+    find_known_patient,
     lock_patient,
     add_patient,
     change_patient,

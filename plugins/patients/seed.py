@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import psycopg
 
 from cito.core.database.sql import read_queries
@@ -46,7 +47,7 @@ async def load_patients(connection: Connection, count: int | None, progress: Pro
             size = min(_BATCH, mine - first)
             async with connection.cursor() as cursor, cursor.copy(_SQL["copy_staging"].text.encode()) as copy:
                 for person in people(first, size, clinic):
-                    await copy.write_row(tuple(getattr(person, name) for name in person.__struct_fields__))
+                    await copy.write_row((new_id(), new_id(), new_id(), *msgspec.structs.astuple(person)))
             for name in ("add_staged_patients", "add_staged_contacts", "add_staged_insurance"):
                 await _run(connection, name, clinic.id)
             await _run(connection, "empty_staging")

@@ -18,9 +18,19 @@ create role cito_search nologin nosuperuser nocreatedb nocreaterole bypassrls;
 -- Migrations hand their search functions over to cito_search; that needs membership.
 grant cito_search to cito_owner;
 
--- name: create_database()
+-- name: set_passwords(owner_password, app_password)
+-- What the two roles that log in are known by.
+alter role cito_owner password :owner_password;
+alter role cito_app password :app_password;
+
+-- name: spare_compiling()
+-- Compiling a statement (jit) costs more than any of ours takes, and is done again for each call of a function.
+alter role cito_owner set jit = off;
+alter role cito_app set jit = off;
+
+-- name: create_database(database)
 -- The owner owns the database, and so may create schemas and trusted extensions in it.
-create database cito owner cito_owner encoding 'UTF8' locale 'C.UTF-8' template template0;
+create database :database owner cito_owner encoding 'UTF8' locale 'C.UTF-8' template template0;
 
 -- name: create_extensions()
 -- pg_stat_statements is the one that needs a superuser.

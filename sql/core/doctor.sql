@@ -5,6 +5,11 @@
 -- returns: one
 select current_setting('server_version_num')::int
 
+-- name: ground_settings()
+-- What the schema and its functions count on: the encoding, and whether statements are compiled.
+-- returns: one
+select current_setting('server_encoding'), current_setting('jit')
+
 -- name: role_powers(role)
 -- What a role may that the application must not.
 -- returns: one

@@ -15,6 +15,16 @@ set local role cito_search
 -- returns: rows
 set local role none
 
+-- name: generic_plans_only()
+-- A prepared statement is planned without its values.
+-- returns: one
+select set_config('plan_cache_mode', 'force_generic_plan', true)
+
+-- name: parameters_prepared(statement)
+-- How many parameters a prepared statement of this session has.
+-- returns: one
+select cardinality(parameter_types) from pg_prepared_statements where name = :statement
+
 -- name: one_process()
 -- Scans of parallel workers are not counted for the transaction that asked.
 -- returns: one

@@ -29,16 +29,15 @@ where p.clinic_id = :clinic_id and p.mrn ~ '^MRN-1[0-9]{5}$';
 -- Where COPY may write.
 -- returns: rows
 create temporary table staged_patient (
-    number integer, mrn text, student_number text, given_name text, middle_name text, family_name text,
-    date_of_birth date, sex text, status text, grade text, phone text, email text, address text,
-    id uuid default uuidv7()
+    id uuid, contact_id uuid, insurance_id uuid, number integer, mrn text, student_number text, given_name text, middle_name text, family_name text,
+    date_of_birth date, sex text, status text, grade text, phone text, email text, address text
 );
 
 -- name: copy_staging()
 -- People, one row each.
 -- returns: rows
 copy staged_patient (
-    number, mrn, student_number, given_name, middle_name, family_name, date_of_birth, sex, status, grade, phone,
+    id, contact_id, insurance_id, number, mrn, student_number, given_name, middle_name, family_name, date_of_birth, sex, status, grade, phone,
     email, address
 ) from stdin;
 
@@ -61,7 +60,7 @@ insert into public.emergency_contact (
     clinic_id, id, patient_id, position, name, relationship, phone, phone_e164
 )
 select
-    :clinic_id, uuidv7(), s.id, 1, case when s.sex = 'male' then 'Mary ' else 'James ' end || s.family_name,
+    :clinic_id, s.contact_id, s.id, 1, case when s.sex = 'male' then 'Mary ' else 'James ' end || s.family_name,
     case when s.grade is null then 'spouse' else 'parent' end, s.phone, s.phone
 from staged_patient as s
 where s.number % 5 < 3;
@@ -70,7 +69,7 @@ where s.number % 5 < 3;
 -- Insurance for every second.
 -- returns: rows
 insert into public.insurance (clinic_id, id, patient_id, position, payer, member_number, valid_from)
-select :clinic_id, uuidv7(), s.id, 1, 'Example Health Plan', 'M' || (s.number + 1000000), date '2024-01-01'
+select :clinic_id, s.insurance_id, s.id, 1, 'Example Health Plan', 'M' || (s.number + 1000000), date '2024-01-01'
 from staged_patient as s
 where s.number % 2 = 0;
 

@@ -98,6 +98,15 @@ from public.patient as p
 join public.patient as s on s.clinic_id = p.clinic_id and s.id = p.merged_into
 where p.clinic_id = :clinic_id and p.id = :id and p.deleted_at is null and s.deleted_at is null;
 
+-- name: find_known_patient(clinic_id, id)
+-- The id of a patient's record now: the one that it was merged into, or its own.
+-- target: 5 ms
+-- returns: one
+select coalesce(s.id, p.id) as id
+from public.patient as p
+left join public.patient as s on s.clinic_id = p.clinic_id and s.id = p.merged_into
+where p.clinic_id = :clinic_id and p.id = :id and p.deleted_at is null and s.deleted_at is null;
+
 -- name: lock_patient(clinic_id, id)
 -- A patient's version, held until the end of the transaction.
 -- target: 5 ms
@@ -110,7 +119,7 @@ for update;
 -- A new patient; without a record number, the next free one.
 -- target: 10 ms
 -- returns: rows
--- example: select clinic_id, uuidv7() as id, 'Example 1' as mrn, null as student_number, given_name, middle_name, family_name, date_of_birth, sex, status, grade, phone, phone_e164, phone_extension, email, address from patient limit 1
+-- example: select clinic_id, gen_random_uuid() as id, 'Example 1' as mrn, null as student_number, given_name, middle_name, family_name, date_of_birth, sex, status, grade, phone, phone_e164, phone_extension, email, address from patient limit 1
 insert into public.patient (
     clinic_id, id, mrn, student_number, given_name, middle_name, family_name, date_of_birth, sex, status, grade,
     phone, phone_e164, phone_extension, email, address

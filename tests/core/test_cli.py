@@ -114,6 +114,26 @@ def test_an_unreachable_database_is_exit_3(cito: Cito) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_prepare_prints_what_a_superuser_runs_and_says_which_urls_it_needs(cito: Cito, urls: Urls) -> None:
+    there = {"CITO_DATABASE__URL": urls.app, "CITO_DATABASE__OWNER_URL": urls.owner}
+    printed = cito("prepare", **there)
+    assert printed.returncode == 0, printed.stderr
+    assert "create role cito_search nologin" in printed.stdout
+    assert ":'owner_password'" in printed.stdout
+    assert cito("prepare", urls.admin, **there).returncode == 0
+    refused = cito("prepare", urls.app, **there)
+    assert (refused.returncode, refused.stderr.startswith("PostgreSQL refuses: ")) == (1, True)
+    lacking = cito("prepare", CITO_DATABASE__URL=urls.app)
+    assert lacking.returncode == 2
+    assert "database.owner_url: write postgresql://cito_owner:" in lacking.stderr
+
+
+def test_a_role_that_may_not_migrate_is_wrong_usage(cito: Cito, empty_database: Urls) -> None:
+    done = cito("migrate", CITO_DATABASE__URL=empty_database.app)
+    assert done.returncode == 2
+    assert done.stderr.startswith("database.owner_url: its role may not do this")
+
+
 def test_doctor_finds_what_is_pending_and_is_content_once_migrated(cito: Cito, empty_database: Urls) -> None:
     there = {"CITO_DATABASE__URL": empty_database.app, "CITO_DATABASE__OWNER_URL": empty_database.owner}
     before = cito("doctor", "--json", **there)

@@ -24,7 +24,7 @@ def test_preparing_twice_changes_nothing(home: Path, urls: Urls) -> None:
     with psycopg.connect(urls.owner) as owner:
         before = owner.execute("select count(*) from pg_extension").fetchone()
     keys = Embedded(home)._passwords()
-    prepare_server(urls.admin, owner_password=keys["owner"], app_password=keys["app"])
+    prepare_server(urls.admin, database="cito", owner_password=keys["owner"], app_password=keys["app"])
     with psycopg.connect(urls.owner) as owner:
         assert owner.execute("select count(*) from pg_extension").fetchone() == before
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -103,3 +104,12 @@ def test_a_plugins_own_table_is_checked_by_its_struct() -> None:
     assert plugin_settings(Settings(plugin={"x": {"depth": 3}}), "x", Own).depth == 3
     with pytest.raises(SettingsError, match=r"plugin\.x: deep: unknown key"):
         plugin_settings(Settings(plugin={"x": {"deep": 3}}), "x", Own)
+
+
+def test_every_variable_of_the_contract_is_a_setting(tmp_path: Path, shared: Path) -> None:
+    contract = (shared / "contract.md").read_text()
+    variables = set(re.findall(r"`CITO_([A-Z]+)__([A-Z_]+)`", contract))
+    assert ("SERVER", "PORT") in variables
+    settings = load_settings(written(tmp_path, ""), {})
+    unknown = [(s, key) for s, key in variables if not hasattr(getattr(settings, s.lower()), key.lower())]
+    assert not unknown

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cito.core.supervisor import Part, Supervisor
@@ -26,8 +28,8 @@ DEAF = (
 )
 
 
-def python(code: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-c", code, *arguments]
+def python(code: str, *arguments: str) -> Callable[[], subprocess.Popen[bytes]]:
+    return partial(subprocess.Popen, [sys.executable, "-c", code, *arguments], start_new_session=True)
 
 
 def until(holds: Callable[[], bool]) -> None:

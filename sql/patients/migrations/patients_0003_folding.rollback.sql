@@ -9,3 +9,4 @@ drop function public.name_swaps(text);
 drop function public.name_deletions(text, integer, bigint);
 drop function public.name_words(text, text, text);
 drop function public.name_fold(text);
+drop function public.name_letters(text);
