@@ -27,7 +27,7 @@ class Entry(Generic[V]):
         body: the value as encoded JSON, ready to be sent; empty when absent.
         absent: the thing does not exist (a negative answer).
         etag: strong validator, in quotes; the same in every process.
-        outcome: `local`, `shared`, `miss`, `bypass` or `stale`.
+        outcome: `local`, `shared`, `miss`, `bypass` or `stale`; `composed` of an answer made of several.
         patients: whose data the body holds.
         version: the row's version, for `If-Match`; None: it has none.
         loaded_at: monotonic seconds at the start of its load.

@@ -111,6 +111,12 @@ class Loads:
             self._spawn(group)
 
     def _spawn(self, group: list[Load]) -> None:
+        """Read a group in one query where its family can, else each load by itself and for its own caller."""
+        plan = group[0].flight.plan
+        if len(group) > 1 and (plan.family.load_many is None or not plan.together):
+            for load in group:
+                self._spawn([load])
+            return
         task = asyncio.get_running_loop().create_task(self._run(group), context=group[0].flight.context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

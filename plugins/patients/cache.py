@@ -1,7 +1,9 @@
 """What of this domain is cached, and what makes it stale, side by side.
 
-One write to a patient makes two things stale: the patient's profile, and every search of the clinic, because any
-change may move a patient into or out of any of them (typing errors are matched too, so no narrower tag is true).
+A page of a search is two things: who stands on it, and what is shown of them. Who: the search families keep ids in
+their order, and only a write to a column that searches compare makes them stale. It does so for the whole clinic, since
+typing errors are matched too and no narrower tag is true. What is shown: the profiles, each under its patient's own
+tag. So a corrected phone or address leaves every search for a name as it is, and is shown at once.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import msgspec
 
 from cito.core.declarations import CacheFamily, Executor, Invalidation, Strategy
 from cito.plugins.patients.criteria import Criteria
-from cito.plugins.patients.models import STATUSES, Clinic, ClinicMetadata, FoundPatients, Patient
+from cito.plugins.patients.models import STATUSES, Clinic, ClinicMetadata, Hits, Patient
 from cito.plugins.patients.queries import (
     OfClinic,
     OnePatient,
@@ -76,12 +78,12 @@ async def _load_patients(on: Executor, keys: Sequence[PatientKey]) -> Mapping[Pa
     return {PatientKey(row.id): row.patient for row in rows}
 
 
-async def _load_search(on: Executor, key: SearchKey) -> FoundPatients:
+async def _load_search(on: Executor, key: SearchKey) -> Hits:
     return await search(on, key, key.status, key.page, key.limit)
 
 
-def _patients_found(_: SearchKey, value: FoundPatients) -> Iterable[UUID]:
-    return (patient.id for patient in value.patients)
+def _patients_found(_: SearchKey, value: Hits) -> Iterable[UUID]:
+    return (hit.id for hit in value.hits)
 
 
 clinic = CacheFamily(
@@ -122,13 +124,13 @@ patient_profile = CacheFamily(
     patients=lambda key, _: (key.patient_id,),
 )
 
-patient_search = CacheFamily(
-    name="patient_search",
+patient_name_search = CacheFamily(
+    name="patient_name_search",
     version=1,
     key=SearchKey,
-    value=FoundPatients,
+    value=Hits,
     load=_load_search,
-    tags=("patients:{clinic_id}",),
+    tags=("patient_names:{clinic_id}",),
     ttl_seconds=120,
     hard_limit_seconds=150,
     strategy=Strategy.REFRESH_AHEAD,
@@ -136,7 +138,21 @@ patient_search = CacheFamily(
     patients=_patients_found,
 )
 
-FAMILIES = (clinic, clinic_metadata, patient_profile, patient_search)
+patient_search = CacheFamily(
+    name="patient_search",
+    version=2,
+    key=SearchKey,
+    value=Hits,
+    load=_load_search,
+    tags=("patient_names:{clinic_id}", "patient_numbers:{clinic_id}"),
+    ttl_seconds=120,
+    hard_limit_seconds=150,
+    strategy=Strategy.REFRESH_AHEAD,
+    phi=True,
+    patients=_patients_found,
+)
+
+FAMILIES = (clinic, clinic_metadata, patient_profile, patient_name_search, patient_search)
 
 INVALIDATIONS = (
     Invalidation(
@@ -147,17 +163,39 @@ INVALIDATIONS = (
     Invalidation(
         table="patient",
         tags=("patient:{id}", "patients:{clinic_id}"),
-        because="All columns are shown or searched. A merge updates both records, so that both ids are fresh.",
+        because="All columns are shown, and the clinic's last change is counted. A merge updates both records, so that "
+        "both ids are fresh.",
+    ),
+    Invalidation(
+        table="patient",
+        columns=(
+            "given_name",
+            "middle_name",
+            "family_name",
+            "date_of_birth",
+            "status",
+            "deleted_at",
+            "merged_into",
+        ),
+        tags=("patient_names:{clinic_id}",),
+        because="What decides who bears a name, in which order and how many. The tables that searches read "
+        "(patient_name, patient_name_word, name_vocabulary, patient_count) need no rule: triggers write them in the "
+        "same statement, from these columns alone.",
+    ),
+    Invalidation(
+        table="patient",
+        columns=("mrn", "student_number", "phone", "phone_e164", "email"),
+        tags=("patient_numbers:{clinic_id}",),
+        because="What decides who has a number or an address; other columns of the two are generated from these.",
     ),
     Invalidation(
         table="emergency_contact",
-        tags=("patient:{patient_id}", "patients:{clinic_id}"),
-        because="Part of the profile, and of each search result. The tables that searches read (patient_name, "
-        "patient_name_word, name_vocabulary, patient_count) need no rule: the same statements write patient.",
+        tags=("patient:{patient_id}",),
+        because="Part of the profile; no search looks at it.",
     ),
     Invalidation(
         table="insurance",
-        tags=("patient:{patient_id}", "patients:{clinic_id}"),
-        because="Part of the profile, and of each search result.",
+        tags=("patient:{patient_id}",),
+        because="Part of the profile; no search looks at it.",
     ),
 )

@@ -105,6 +105,20 @@ class FoundPatients(msgspec.Struct, frozen=True, rename="camel"):
     pagination: Pagination
 
 
+class Hit(msgspec.Struct, frozen=True):
+    """A patient who was found, and why."""
+
+    id: UUID
+    match: Match | None
+
+
+class Hits(msgspec.Struct, frozen=True):
+    """Who stands on one page of a search: what the search decides, without anything of the profiles."""
+
+    hits: list[Hit]
+    pagination: Pagination
+
+
 class Clinic(msgspec.Struct, frozen=True, rename="camel"):
     """A clinic and what its conventions decide: local time, phones without country code, the order of dates."""
 

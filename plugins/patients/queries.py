@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from cito.core.database.query import Query, Statement
-from cito.plugins.patients.models import Clinic, FoundPatient, Patient
+from cito.plugins.patients.models import Clinic, Patient
 
 
 class OfClinic(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class NaiveSearch(Listing, frozen=True, kw_only=True):
 class FoundRow(msgspec.Struct, frozen=True):
     """One hit; with no hits there is one row that holds the total alone."""
 
-    patient: FoundPatient | None
+    id: UUID | None
     tier: int | None
     score: float | None
     matched: list[str] | None

@@ -93,7 +93,7 @@ class Patients(Controller):
     path = "/patients"
     tags = ("Patients",)
 
-    @get("/", operation_id="search_patients", summary="Find patients", opt=rules(READ, queries=2))
+    @get("/", operation_id="search_patients", summary="Find patients", opt=rules(READ, queries=3))
     async def search_patients(
         self,
         *,
@@ -117,7 +117,7 @@ class Patients(Controller):
         """
         asked = Filters(search=search, phone=phone, email=email, date_of_birth=born, patient_id=identifier)
         clinic_id = _clinic(caller)
-        entry = await service.found(context, clinic_id, asked, status=status, page=page, limit=limit)
+        entry = await service.search(context, clinic_id, asked, status=status, page=page, limit=limit)
         return await answer(request, entry)
 
     @get(

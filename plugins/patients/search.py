@@ -1,15 +1,13 @@
-"""One page of a search: the optimised way, and its naive twin."""
+"""Who stands on one page of a search: the optimised way, and its naive twin."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from cito.core.declarations import Executor
 from cito.core.http.paging import RANKED_CAP, page_size, paginate
 from cito.plugins.patients.criteria import Criteria
-from cito.plugins.patients.models import FoundPatient, FoundPatients, Match
+from cito.plugins.patients.models import Hit, Hits, Match
 from cito.plugins.patients.queries import (
     FoundRow,
     Listing,
@@ -26,7 +24,7 @@ _FACTS = tuple(field for field in Criteria.__struct_fields__ if field != "words"
 TIERS = ("", "identifier", "exact", "transposed", "tokens", "prefix", "substring", "fuzzy", "nickname")
 
 
-async def search(on: Executor, asked: Criteria, status: str, page: int, limit: int) -> FoundPatients:
+async def search(on: Executor, asked: Criteria, status: str, page: int, limit: int) -> Hits:
     """Return one page of those patients of the executor's clinic that match all parts of `asked`.
 
     Args:
@@ -50,7 +48,7 @@ async def search(on: Executor, asked: Criteria, status: str, page: int, limit: i
     return _page(rows, page, limit)
 
 
-async def search_naively(on: Executor, name: str, status: str, page: int, limit: int) -> FoundPatients:
+async def search_naively(on: Executor, name: str, status: str, page: int, limit: int) -> Hits:
     """Return what a pattern over both orders of a name finds: baseline of the benchmark, never a better answer."""
     assert on.clinic_id is not None
     skip, take = page_size(page, limit, cap=RANKED_CAP)
@@ -61,14 +59,13 @@ async def search_naively(on: Executor, name: str, status: str, page: int, limit:
     return _page(rows, page, limit)
 
 
-def _page(rows: list[FoundRow], page: int, limit: int) -> FoundPatients:
+def _page(rows: list[FoundRow], page: int, limit: int) -> Hits:
     total = rows[0].total if rows else 0
-    patients = [_with_match(row.patient, row) for row in rows if row.patient is not None]
-    return FoundPatients(patients, paginate(page, limit, total, cap=RANKED_CAP))
+    hits = [Hit(row.id, _match(row)) for row in rows if row.id is not None]
+    return Hits(hits, paginate(page, limit, total, cap=RANKED_CAP))
 
 
-def _with_match(patient: FoundPatient, row: FoundRow) -> FoundPatient:
+def _match(row: FoundRow) -> Match | None:
     if not row.tier:
-        return patient
-    match = Match(TIERS[row.tier], round(row.score or 0.0, 4), tuple(row.matched or ()))
-    return msgspec.structs.replace(patient, match=match)
+        return None
+    return Match(TIERS[row.tier], round(row.score or 0.0, 4), tuple(row.matched or ()))

@@ -27,16 +27,17 @@ from cito.plugins.patients.models import (
     PatientChanges,
     WantedStatus,
 )
+from cito.plugins.patients.pages import shown_page
 from cito.plugins.patients.queries import ChangedPatient, OnePatient, OneVersion, TwoPatients
 from cito.plugins.patients.values import Rules, changed_values, new_values
 
 _UNIQUE = {"patient_mrn_once": "mrn", "patient_student_number_once": "studentNumber"}
 
 
-async def found(
+async def search(
     context: Context, clinic_id: UUID, asked: Filters, *, status: WantedStatus, page: int, limit: int
 ) -> Entry[FoundPatients]:
-    """Return one page of a search.
+    """Return one page of a search: who was found, from one cache family, with their profiles, from another.
 
     Raises:
         Invalid: an empty, too short or ambiguous question.
@@ -44,7 +45,12 @@ async def found(
     site = await clinic(context, clinic_id)
     criteria = interpret(asked, site.region, site.locale)
     key = cache.SearchKey(**msgspec.structs.asdict(criteria), status=status, page=page, limit=limit)
-    return await context.cache.get(cache.patient_search, key, clinic_id)
+    family = cache.patient_search if criteria.facts else cache.patient_name_search
+    found = await context.cache.get(family, key, clinic_id)
+    hits = found.value.hits
+    keys = [cache.PatientKey(hit.id) for hit in hits]
+    profiles = await context.cache.get_many(cache.patient_profile, keys, clinic_id)
+    return shown_page(found, [profiles[key] for key in keys])
 
 
 async def profile(context: Context, clinic_id: UUID, patient_id: UUID) -> Entry[Patient]:

@@ -31,12 +31,11 @@ with found as materialized (
     select f.id, f.tier, f.score, f.matched, f.place
     from public.find_patients(:clinic_id, '{}', null, 0, :status, 1001) as f
 )
-select p.patient, f.tier, f.score, f.matched, t.total
+select f.id, f.tier, f.score, f.matched, t.total
 from (select count(*) as total from found) as t
 left join lateral (
     select * from found order by place limit :take::bigint offset :skip::bigint
 ) as f on true
-left join public.patient_profile as p on p.clinic_id = :clinic_id and p.id = f.id
 order by f.place;
 
 -- name: search_patients_by_name(clinic_id, words, status, skip, take)
@@ -48,12 +47,11 @@ with found as materialized (
     select f.id, f.tier, f.score, f.matched, f.place
     from public.find_patients(:clinic_id, :words::text [], null, 0, :status, 1001) as f
 )
-select p.patient, f.tier, f.score, f.matched, t.total
+select f.id, f.tier, f.score, f.matched, t.total
 from (select count(*) as total from found) as t
 left join lateral (
     select * from found order by place limit :take::bigint offset :skip::bigint
 ) as f on true
-left join public.patient_profile as p on p.clinic_id = :clinic_id and p.id = f.id
 order by f.place;
 
 -- name: search_patients(clinic_id, words, record_id, code, number, phone_e164, phone_digits, email, born, number_born, parts, status, skip, take)
@@ -69,12 +67,11 @@ with found as materialized (
             ::public.patient_criteria,
         :parts::integer, :status, 1001) as f
 )
-select p.patient, f.tier, f.score, f.matched, t.total
+select f.id, f.tier, f.score, f.matched, t.total
 from (select count(*) as total from found) as t
 left join lateral (
     select * from found order by place limit :take::bigint offset :skip::bigint
 ) as f on true
-left join public.patient_profile as p on p.clinic_id = :clinic_id and p.id = f.id
 order by f.place;
 
 -- name: find_patient(clinic_id, id)

@@ -1,6 +1,6 @@
 """Patient search, cache off, against the naive twin and under 50 users, at 10,000, 200,000 and 1,000,000 patients.
 
-In one process without HTTP. Searches are drawn from the patients themselves, at the largest clinic: whole names,
+In one process without HTTP; the page's profiles are read as well, as a request does with a cold cache. Searches are drawn from the patients themselves, at the largest clinic: whole names,
 family names, beginnings, typing errors, birth dates, phones, e-mail. `users`: each searches a name, waits about a
 second, and searches again.
 """
@@ -31,6 +31,8 @@ from cito.core.embedded import running
 from cito.core.preparation import prepare
 from cito.core.settings import Settings
 from cito.plugins.patients.criteria import Filters, interpret
+from cito.plugins.patients.models import Hits
+from cito.plugins.patients.queries import SomePatients, find_patients_by_ids
 from cito.plugins.patients.search import search, search_naively
 from cito.plugins.patients.seed import load_clinics, load_patients
 
@@ -132,11 +134,14 @@ async def at_size(home: Path, count: int, repeats: int, seconds: float) -> list[
         database = await Database.open(assembly.settings.database, urls.app, queries)
         reader, rng = database.reader(clinic), random.Random(7)
 
+        async def show(page: Hits) -> None:
+            await find_patients_by_ids.all(reader, SomePatients(clinic, [hit.id for hit in page.hits]))
+
         async def ours(text: str) -> None:
-            await search(reader, interpret(Filters(search=text), "US", "en-US"), "active", 1, 20)
+            await show(await search(reader, interpret(Filters(search=text), "US", "en-US"), "active", 1, 20))
 
         async def naive(text: str) -> None:
-            await search_naively(reader, text, "active", 1, 20)
+            await show(await search_naively(reader, text, "active", 1, 20))
 
         for kind, text_of in KINDS.items():
             texts = [text_of(row, rng) for row in people[: repeats + 20]]

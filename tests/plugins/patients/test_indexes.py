@@ -58,8 +58,8 @@ async def test_the_naive_twin_finds_no_more(seeded: Site, database: Database) ->
         naive = await search_naively(reader, name, "active", 1, 100)
         ours = await search(reader, interpret(Filters(search=name), "US", None), "active", 1, 100)
         assert naive.pagination.total > 0
-        assert {p.id for p in naive.patients[:20]} <= {
-            p.id for p in ours.patients
+        assert {hit.id for hit in naive.hits[:20]} <= {
+            hit.id for hit in ours.hits
         } or ours.pagination.total > 100
         assert naive.pagination.total <= ours.pagination.total
     await database.close()
