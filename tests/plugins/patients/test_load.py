@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -137,7 +137,7 @@ class Session:
 @pytest.mark.parametrize(
     "seconds", [4, pytest.param(600, marks=[pytest.mark.full, pytest.mark.timeout(700)])]
 )
-async def test_fifty_users(busy: Site, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_fifty_users(busy: Site, seconds: float, figure: Callable[[str], None]) -> None:
     acknowledged: dict[str, int] = {}
     seen: Counter[str] = Counter()
     until = time.monotonic() + seconds
@@ -157,12 +157,12 @@ async def test_fifty_users(busy: Site, seconds: float, capsys: pytest.CaptureFix
 
     await asyncio.gather(watch(), *(user(number) for number in range(USERS)))
     hit_rate = seen["hit"] / seen["read"]
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n50 users, {seconds:.0f} s: {seen['read']:,} reads, {hit_rate:.1%} from the cache, {seen['200'] - seen['read']:,}"
-            f" corrections, {seen['201']:,} new patients, {seen['412']:,} times 412; memory {memory[0]:.0f} MB at first, "
-            f"{memory[len(memory) // 2]:.0f} MB half-way, {memory[-1]:.0f} MB at the end\n"
-        )
+    corrections = seen["200"] - seen["read"]
+    figure(
+        f"50 users, {seconds:.0f} s: {seen['read']:,} reads, {hit_rate:.1%} from the cache; {corrections:,} corrections,"
+        f" {seen['201']:,} new patients, {seen['412']:,} times 412; memory {memory[0]:.0f} MB at first,"
+        f" {memory[len(memory) // 2]:.0f} MB half-way, {memory[-1]:.0f} MB at the end"
+    )
     assert set(seen) - {"200", "201", "412", "read", "hit"} == set()
     assert seen["read"] > 100
     assert busy.budgets.over == set()
