@@ -93,7 +93,7 @@ class Patients(Controller):
     path = "/patients"
     tags = ("Patients",)
 
-    @get("/", operation_id="search_patients", summary="Find patients", opt=rules(READ, queries=3))
+    @get("/", operation_id="search_patients", summary="Find patients", opt=rules(READ, queries=4))
     async def search_patients(
         self,
         *,
