@@ -29,14 +29,16 @@ async def load_clinics(connection: Connection, _: int | None, progress: Progress
     progress(len(DEMO_CLINICS), len(DEMO_CLINICS))
 
 
-async def load_patients(connection: Connection, count: int | None, progress: Progress) -> None:
+async def load_patients(
+    connection: Connection, count: int | None, progress: Progress, *, most_per_clinic: int = MOST_PER_CLINIC
+) -> None:
     """Fill the demo clinics up to `count` patients in all; those that are there stay.
 
     More people than four clinics can have become patients of further branches: clinics do not grow without end.
     People are copied into a staging table and inserted from it: COPY does not pass row-level security.
     """
     wanted = DEFAULT_PATIENTS if count is None else count
-    clinics = demo_clinics(max(len(DEMO_CLINICS), -(-wanted // MOST_PER_CLINIC)))
+    clinics = demo_clinics(max(len(DEMO_CLINICS), -(-wanted // most_per_clinic)))
     await _add_clinics(connection, clinics)
     await _run(connection, "create_staging")
     share, done = -(-wanted // len(clinics)), 0

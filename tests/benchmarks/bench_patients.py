@@ -1,14 +1,16 @@
 """Patient search, cache off, against the naive twin and under 50 users, at 10,000, 200,000 and 1,000,000 patients.
 
-In one process without HTTP; the page's profiles are read as well, as a request does with a cold cache. Searches are drawn from the patients themselves, at the largest clinic: whole names,
-family names, beginnings, typing errors, birth dates, phones, e-mail. `users`: each searches a name, waits about a
-second, and searches again.
+In one process without HTTP; the profiles of a page are read as well, as a request does with a cold cache. Searches
+are drawn from the patients themselves, at the largest clinic: whole names, family names, beginnings, typing errors,
+birth dates, phones, e-mail. `users`: each searches a name, waits about a second, and searches again. `growth`: p95 at
+the largest size over p95 at the smallest, clinics growing by themselves: `--most-per-clinic`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import statistics
@@ -34,7 +36,7 @@ from cito.plugins.patients.criteria import Filters, interpret
 from cito.plugins.patients.models import Hits
 from cito.plugins.patients.queries import SomePatients, find_patients_by_ids
 from cito.plugins.patients.search import search, search_naively
-from cito.plugins.patients.seed import load_clinics, load_patients
+from cito.plugins.patients.seed import MOST_PER_CLINIC, load_clinics, load_patients
 
 Row = tuple[str, str, Any, str, str | None]
 NAIVE = ("whole name", "family name", "three letters")
@@ -68,13 +70,13 @@ KINDS: dict[str, Callable[[Row, random.Random], str]] = {
 NAMES = ("whole name", "family name", "three letters", "whole name, misspelt", "part of a name")
 
 
-async def fill(owner_url: str, count: int) -> tuple[UUID, list[Row]]:
-    """Make the patients; return the largest clinic and a sample of its people."""
+async def fill(owner_url: str, count: int, most_per_clinic: int) -> tuple[UUID, list[Row]]:
+    """Make the patients who are missing; return the largest clinic and a sample of its people."""
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
         started = time.perf_counter()
         async with owner.transaction():
             await load_clinics(owner, None, lambda *_: None)
-            await load_patients(owner, count, lambda *_: None)
+            await load_patients(owner, count, lambda *_: None, most_per_clinic=most_per_clinic)
         sys.stderr.write(f"{count:,} patients made in {time.perf_counter() - started:.0f} s\n")
         await owner.execute("vacuum analyze")
         sizes = await owner.execute(
@@ -123,13 +125,15 @@ async def users(run: Callable[[str], Any], texts: Sequence[str], many: int, seco
     return sorted(times)
 
 
-async def at_size(home: Path, count: int, repeats: int, seconds: float) -> list[dict[str, Any]]:
+async def at_size(
+    home: Path, count: int, most_per_clinic: int, repeats: int, seconds: float
+) -> list[dict[str, Any]]:
     """Fill a Cito with so many patients and measure it."""
     assembly = assemble(Settings(home=home, plugins=("patients",)))
     rows: list[dict[str, Any]] = []
     with running(home, durable=False) as urls:
         await prepare(assembly, urls, lambda _: None)
-        clinic, people = await fill(urls.owner, count)
+        clinic, people = await fill(urls.owner, count, most_per_clinic)
         queries = {name: owned.value for name, owned in assembly.sources.queries.items()}
         database = await Database.open(assembly.settings.database, urls.app, queries)
         reader, rng = database.reader(clinic), random.Random(7)
@@ -171,8 +175,9 @@ async def at_size(home: Path, count: int, repeats: int, seconds: float) -> list[
 def report(rows: Sequence[dict[str, Any]]) -> None:
     """Print a table: milliseconds by kind and size, and how much slower the naive twin is."""
     table = Table(title="Patient search, cache off: milliseconds", title_justify="left")
-    for heading in ("patients", "kind", "p50", "p95", "naive p50", "naive/ours"):
+    for heading in ("patients", "kind", "p50", "p95", "growth", "naive p50", "naive/ours"):
         table.add_column(heading, justify="left" if heading == "kind" else "right")
+    first = {row["kind"]: row["p95_ms"] for row in rows if row["patients"] == rows[0]["patients"]}
     for row in rows:
         naive = row.get("naive_ms")
         table.add_row(
@@ -180,6 +185,7 @@ def report(rows: Sequence[dict[str, Any]]) -> None:
             row["kind"],
             f"{row['p50_ms']:.1f}",
             f"{row['p95_ms']:.1f}",
+            f"{row['p95_ms'] / first[row['kind']]:.1f}x",
             "" if naive is None else f"{naive:.1f}",
             "" if naive is None else f"{naive / row['p50_ms']:.0f}x",
         )
@@ -190,15 +196,21 @@ def main() -> None:
     """Measure, print, and keep the raw figures where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, nargs="+", default=[10_000, 200_000, 1_000_000])
+    parser.add_argument("--most-per-clinic", type=int, default=MOST_PER_CLINIC, help="then branches open")
+    parser.add_argument("--keep", type=Path, help="keep the databases here, for the next run")
     parser.add_argument("--repeats", type=int, default=200, help="searches of each kind")
     parser.add_argument("--seconds", type=float, default=30, help="how long 50 users search")
     parser.add_argument("--json", type=Path, help="keep the raw figures here")
     given = parser.parse_args()
     rows = []
     for count in given.patients:
-        with tempfile.TemporaryDirectory(prefix="cito-bench-") as folder:
-            Path(folder).chmod(0o755)
-            rows += asyncio.run(at_size(Path(folder), count, given.repeats, given.seconds))
+        with contextlib.ExitStack() as stack:
+            home = given.keep / f"{count}" if given.keep else None
+            if home is None:
+                home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cito-bench-")))
+            home.mkdir(parents=True, exist_ok=True)
+            home.chmod(0o755)
+            rows += asyncio.run(at_size(home, count, given.most_per_clinic, given.repeats, given.seconds))
         report(rows)
     if given.json:
         given.json.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
