@@ -97,17 +97,13 @@ async def truth(clinics: Site) -> AsyncIterator[Any]:
 
 
 SEARCHES = (
-    "ferdinand",
     "ferdinand quast",
     "quast 1981-02-03",
-    "ferd",
     "verdinand",
     "1981-02-03",
     "QF-1",
     "QF-2",
-    "415-555-0161",
     "0161",
-    "0162",
     "ferdinand@example.org",
     "quast@",
 )
@@ -116,12 +112,10 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"contact": {"phone": "415-555-0162"}},
     {"contact": {"email": "quast@example.org", "address": "2 Side Street"}},
     {"emergencyContacts": [{"name": "Anna Quast", "phone": "415-555-0163"}]},
-    {"insurance": [{"payer": "Example Health Plan"}]},
     {"mrn": "QF-2"},
     {"dateOfBirth": "1981-03-02"},
     {"firstName": "Verdinand"},
     {"status": "inactive"},
-    {"status": "active"},
 )
 
 

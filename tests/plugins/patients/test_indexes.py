@@ -32,7 +32,7 @@ async def seeded(clinics: Site) -> Site:
     async with await psycopg.AsyncConnection.connect(clinics.urls.owner, autocommit=True) as owner:
         async with owner.transaction():
             await load_clinics(owner, None, lambda *_: None)
-            await load_patients(owner, 8_000, lambda *_: None)
+            await load_patients(owner, 4_000, lambda *_: None)
         await owner.execute("vacuum analyze")
     return clinics
 
@@ -44,7 +44,7 @@ async def database(seeded: Site) -> Database:
 
 async def test_each_declared_index_serves_its_searches(seeded: Site) -> None:
     blocks = [block for name, block in QUERIES.items() if not name.startswith("naive_")]
-    proofs = await verify_indexes(seeded.urls.owner, seeded.urls.app, blocks, INDEXES, large_rows=4_000)
+    proofs = await verify_indexes(seeded.urls.owner, seeded.urls.app, blocks, INDEXES, large_rows=2_000)
     verdicts = {proof.query: (proof.verdict, proof.unused, proof.scanned) for proof in proofs}
     assert not [(query, *found) for query, found in verdicts.items() if found[0] == "failed"]
     served = {query for index in INDEXES for query in index.serves}
@@ -73,13 +73,13 @@ async def test_people_are_the_same_each_time_and_live_in_households(seeded: Site
         ).fetchall()
         again = owner.execute("select count(*) from emergency_contact").fetchone()
     count, clinics_, numbers, shared, oldest, youngest = row
-    assert (count, clinics_, numbers, shared) == (8_000, 4, 8_000, True)
+    assert (count, clinics_, numbers, shared) == (4_000, 4, 4_000, True)
     assert oldest > date(1925, 1, 1)
     assert youngest < date(2026, 1, 2)
-    assert again == (4_800,)
+    assert again == (2_400,)
     async with await psycopg.AsyncConnection.connect(seeded.urls.owner) as connection:
         seen: list[tuple[int, int]] = []
-        await load_patients(connection, 8_000, lambda done, total: seen.append((done, total)))
+        await load_patients(connection, 4_000, lambda done, total: seen.append((done, total)))
     assert seen == []  # they are there
 
 

@@ -29,7 +29,7 @@ async def busy(open_site: Any) -> Any:
     async with open_site(plugins=("patients",)) as site:
         async with await psycopg.AsyncConnection.connect(site.urls.owner) as owner:
             await load_clinics(owner, None, lambda *_: None)
-            await load_patients(owner, 2_000, lambda *_: None)
+            await load_patients(owner, 1_000, lambda *_: None)
         yield site
 
 

@@ -188,7 +188,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(WORDS), st.data())
 def test_indexes_find_what_looking_at_every_word_finds(
     owner: psycopg.Connection, superuser: psycopg.Connection, word: str, data: st.DataObject
