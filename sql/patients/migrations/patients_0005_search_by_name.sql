@@ -234,6 +234,7 @@ $$;
 create function public.find_patients_by_name(clinic uuid, searched text [], wanted text, cap integer)
 returns setof public.patient_hit
 language plpgsql stable
+set plan_cache_mode = auto
 as $$
 declare
     seed constant bigint := public.patient_clinic_seed(clinic);

@@ -140,11 +140,14 @@ $$;
 -- The whole search: at most `cap` patients of one clinic in their final order. The clinic must be the transaction's.
 -- `matched` says which fields matched. Name and birth date together: when nobody holds both, whoever holds one and
 -- comes near in the other, as tier 7 and without the field that differs.
+-- Numbers and dates are planned once: planning their dozen ways each time takes longer than looking. Names are not:
+-- their best plan depends on the words (`find_patients_by_name`).
 create function public.find_patients(
     clinic uuid, searched text [], asked public.patient_criteria, parts integer, wanted text, cap integer
 ) returns table (id uuid, tier smallint, score real, matched text [], place bigint)
 language plpgsql stable security definer rows 1000
 set search_path = pg_catalog, public
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     names constant boolean := cardinality(searched) > 0;
