@@ -1,7 +1,8 @@
 """Loads: one for each (key, stamps), several keys of a family in one query, and never one that began too early.
 
 Without stamps (the cache is bypassed) nobody knows what a load under way has seen, so whoever comes while one runs
-shares the next one: every answer was read after its question, and a key is read at most twice at a time.
+shares the next one: every answer was read after its question, and a key is read by one query at a time. Keys that
+were asked for together wait together and are one query again, however many queries they waited for.
 """
 
 from __future__ import annotations
@@ -50,6 +51,21 @@ class Load:
         return self.flights[0]
 
 
+class _Turn:
+    """Loads without stamps that one query will do, once the queries that read their keys now are over.
+
+    Attributes:
+        loads: by key.
+        awaited: of their keys, those that are being read now.
+    """
+
+    __slots__ = ("awaited", "loads")
+
+    def __init__(self) -> None:
+        self.loads: dict[bytes, Load] = {}
+        self.awaited: set[bytes] = set()
+
+
 Loaded = Callable[[Load, Any], None]
 Failed = Callable[[Load, Exception], None]
 
@@ -68,7 +84,8 @@ class Loads:
         self._loaded = loaded
         self._failed = failed
         self._under_way: dict[tuple[bytes, bytes], Load] = {}
-        self._unstamped: dict[bytes, list[Flight]] = {}
+        self._reading: set[bytes] = set()
+        self._turns: dict[bytes, _Turn] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def joins(self, flight: Flight, vector: bytes) -> bool:
@@ -94,21 +111,42 @@ class Loads:
             self._spawn(group)
 
     def start_unstamped(self, flights: Sequence[Flight], asked_at: float) -> None:
-        """Start loads of a bypassed cache; a key that is being read already is read once more afterwards."""
-        first: dict[bytes, Load] = {}
+        """Start loads of a bypassed cache: at once what nobody reads, in one later query what is being read."""
+        now: dict[tuple[str, UUID | None], _Turn] = {}
+        later: dict[tuple[str, UUID | None], _Turn] = {}
         for flight in flights:
-            if flight.value_key in first:
-                first[flight.value_key].flights.append(flight)
-            elif flight.value_key in self._unstamped:
-                self._unstamped[flight.value_key].append(flight)
+            key, place = flight.value_key, (flight.plan.name, flight.slot.clinic_id)
+            turn = self._turns.get(key)
+            if turn is None:
+                busy = key in self._reading
+                turn = (later if busy else now).setdefault(place, _Turn())
+                if busy:
+                    turn.awaited.add(key)
+                self._turns[key] = turn
+            if key in turn.loads:
+                turn.loads[key].flights.append(flight)
             else:
-                self._unstamped[flight.value_key] = []
-                first[flight.value_key] = Load(flight, b"", 0, asked_at)
-        groups: dict[tuple[str, UUID | None], list[Load]] = {}
-        for load in first.values():
-            groups.setdefault((load.flight.plan.name, load.flight.slot.clinic_id), []).append(load)
-        for group in groups.values():
-            self._spawn(group)
+                turn.loads[key] = Load(flight, b"", 0, asked_at)
+        for turn in now.values():
+            self._begin(turn, asked_at)
+
+    def _begin(self, turn: _Turn, asked_at: float) -> None:
+        """Start the one query of a turn; nobody may join it any more."""
+        for key, load in turn.loads.items():
+            del self._turns[key]
+            self._reading.add(key)
+            load.asked_at = asked_at
+        self._spawn(list(turn.loads.values()))
+
+    def _read_out(self, keys: Sequence[bytes], now: float) -> None:
+        """Begin the turns that waited for these keys and for nothing else."""
+        self._reading.difference_update(keys)
+        for key in keys:
+            turn = self._turns.get(key)
+            if turn is not None:
+                turn.awaited.discard(key)
+                if not turn.awaited:
+                    self._begin(turn, now)
 
     def _spawn(self, group: list[Load]) -> None:
         """Read a group in one query where its family can, else each load by itself and for its own caller."""
@@ -138,8 +176,7 @@ class Loads:
                 self._failed(load, result)
             else:
                 self._loaded(load, result)
-            if not load.vector:
-                self._next(load.flight.value_key)
+        self._read_out([load.flight.value_key for load in group if not load.vector], plan.monotonic())
 
     async def _read(self, plan: Plan, group: list[Load]) -> Sequence[Any]:
         """Return a value, None or an exception for each load."""
@@ -155,15 +192,6 @@ class Loads:
             *(family.load(executor, key) for key in keys), return_exceptions=True
         )
         return results
-
-    def _next(self, value_key: bytes) -> None:
-        """Start the load that later callers share."""
-        waiting = self._unstamped.pop(value_key)
-        if waiting:
-            self._unstamped[value_key] = []
-            load = Load(waiting[0], b"", 0, waiting[0].plan.monotonic())
-            load.flights = waiting
-            self._spawn([load])
 
     async def close(self) -> None:
         """Cancel what is under way."""
