@@ -59,14 +59,20 @@ begin atomic
     where p.clinic_id = clinic and p.phone_reversed = reverse(ltrim((asked).phone_e164, '+'))
         and p.phone_e164 is not null and p.deleted_at is null and f.digits is not null
     union all
-    -- The last digits; or a number kept without its country, which ends what was asked for.
+    -- The last digits, zeros included; of a whole number, those before it belong to the network and not to it. Or a
+    -- number kept without its country, which ends what was asked for.
     (
         select p.id, f.part, 6, least(1, length(f.digits)::real / length(p.phone_reversed)), 'phone'
-        from (values ((asked).number, 'number'), ((asked).phone_digits, 'phone')) as f (digits, part)
+        from (
+            select v.digits, v.part, reverse(
+                case when length(ltrim(v.digits, '0')) >= 7 then ltrim(v.digits, '0') else v.digits end
+            ) as ending
+            from (values ((asked).number, 'number'), ((asked).phone_digits, 'phone')) as v (digits, part)
+        ) as f
         cross join lateral (
             select c.id, c.phone_reversed from public.patient as c
-            where c.clinic_id = clinic and c.phone_reversed >= reverse(ltrim(f.digits, '0'))
-                and c.phone_reversed < public.after_prefix(reverse(ltrim(f.digits, '0')))
+            where c.clinic_id = clinic and c.phone_reversed >= f.ending
+                and c.phone_reversed < public.after_prefix(f.ending)
                 and length(f.digits) >= 4 and c.deleted_at is null
             union
             select c.id, c.phone_reversed from public.patient as c

@@ -134,6 +134,27 @@ def test_writes_past_the_api_are_found(owner: psycopg.Connection) -> None:
     assert found(owner, "zitterberg") == []
 
 
+@pytest.mark.parametrize(
+    ("digits", "endings"),
+    [("0132", {"0132"}), ("9132", {"9132"}), ("0007", set()), ("05559132", {"9132"}), ("5550132", {"0132"})],
+)
+def test_the_last_digits_are_all_that_were_typed(
+    owner: psycopg.Connection, digits: str, endings: set[str]
+) -> None:
+    """A zero among them counts; before a whole number it is dialled, and not part of it."""
+    with owner.transaction(force_rollback=True):
+        for ending in ("0132", "9132"):
+            id_ = add(owner, "Phone", "Bearer")
+            owner.execute("update patient set phone_e164 = %s where id = %s", (f"+1415555{ending}", id_))
+        owner.execute("select set_config('cito.clinic_id', %s, true)", (str(CLINIC),))
+        rows = owner.execute(
+            "select right(p.phone_e164, 4) from find_patients(%s, '{}', row(null, null, null, null, %s, null,"
+            " null::date, null::date)::patient_criteria, 1, 'active', 1001) as f join patient as p using (id)",
+            (CLINIC, digits),
+        ).fetchall()
+    assert {ending for (ending,) in rows} == endings
+
+
 def test_another_clinic_finds_nothing_even_with_this_clinics_id(owner: psycopg.Connection) -> None:
     id_ = add(owner, "Wendelin", "Xanthopoulos")
     assert found(owner, "wendelin xanthopoulos") == [(id_, 2)]
