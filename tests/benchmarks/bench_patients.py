@@ -2,8 +2,9 @@
 
 In one process without HTTP; the profiles of a page are read as well, as a request does with a cold cache. Searches
 are drawn from the patients themselves, at the largest clinic: whole names, family names, beginnings, typing errors,
-birth dates, phones, e-mail. `CPU`: mean of the database alone, for one search. `users`: each searches a name, waits about a second, and searches again. `growth`: p95 at
-the largest size over p95 at the smallest, clinics growing by themselves: `--most-per-clinic`.
+birth dates, phones, e-mail. `CPU`: mean of the database alone, for one search, all its processes together. `users`:
+each searches a name, waits about a second, and searches again. `growth`: p95 over that of the smallest size;
+`--most-per-clinic` says how far clinics grow before branches open.
 """
 
 from __future__ import annotations
