@@ -22,6 +22,12 @@ FIND = """create function ward_ids(clinic uuid, wanted int) returns setof uuid l
           security definer set search_path = public, pg_temp
           as 'select id from wards where clinic_id = clinic and floor = wanted'"""
 
+SEVENTH = "select clinic_id, 7 as floor from wards limit 1"
+SMALL = """
+    insert into beds (clinic_id, id, ward_id, label)
+    select clinic_id, gen_random_uuid(), id, name from wards where floor < 20;
+    create index beds_label on beds (clinic_id, label)
+"""
 PARTITIONED = """
     create table cito.logs (at int, id int) partition by range (at);
     create table cito.logs_1 partition of cito.logs for values from (0) to (1000);
@@ -136,6 +142,20 @@ async def test_an_index_that_only_the_planner_looks_at_is_unused(filled):
 
 async def test_on_a_small_table_it_is_only_shown_that_the_index_could_serve(filled):
     assert (await verdict(filled, BY_FLOOR, large_rows=5001)).verdict == "usable"
+
+
+async def test_beside_a_small_table_a_large_one_may_not_be_read_whole(filled):
+    """The small one is read whole, and rightly; its index is shown to serve without that."""
+    filled.admin(SMALL)
+    beds = Index(name="beds_label", table="beds", serves=("by_floor",), because="a small table")
+    text = "select b.id from wards as w, beds as b where w.clinic_id = $1 and w.floor {} and b.label = w.name"
+    for comparison, said in (("= $2", ("proven", ())), ("+ 0 = $2", ("failed", ("wards_floor",)))):
+        asked = query("by_floor", text.format(comparison), "clinic_id", "floor", examples=(SEVENTH,))
+        (proof,) = await verify_indexes(
+            filled.urls.owner, filled.urls.app, [asked], [FLOOR, beds], large_rows=5000
+        )
+        assert (proof.verdict, proof.unused) == said, "\n".join(proof.plan)
+        assert proof.because.endswith("beds is small")
 
 
 async def test_without_values_nothing_is_proven(filled, wards):
