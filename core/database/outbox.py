@@ -97,12 +97,10 @@ class Outbox:
             OutboxError: the database is away.
         """
         self.oldest_seconds = 0.0
-        if not (await self._run("anything_stale"))[0][
-            0
-        ]:  # one round trip and no transaction, most of the time
+        ((waiting,),) = await self._run("anything_stale")
+        if not waiting:  # most of the time: one round trip, no transaction
             return []
-        await self._connection.set_autocommit(False)
-        taken = await self._run("take_stale", MOST)
+        taken = await self._run("take_stale", MOST, begin=True)
         self.oldest_seconds = max((seconds for _, seconds in taken), default=0.0)
         return [tag for tag, _ in taken]
 
@@ -133,8 +131,10 @@ class Outbox:
         """
         await self._end(commit=False)
 
-    async def _run(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+    async def _run(self, name: str, *values: object, begin: bool = False) -> list[tuple[Any, ...]]:
         try:
+            if begin:
+                await self._connection.set_autocommit(False)
             cursor = await self._connection.execute(_QUERIES[name].text.encode(), values)
             return await cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
