@@ -166,19 +166,20 @@ class BothWays(httpx.AsyncBaseTransport):
     async def _compare(self, request: httpx.Request) -> None:
         """Ask until both ways are local: on a busy machine the relay may pause, and a write be on its way."""
         for _ in range(50):
-            both = []
+            both, fast = [], 0
             for way in (self._fast, self._long):
                 for _ in range(2):  # a load fills the local cache, a local hit the memo
                     await self._ask(way, request)
                 way.forget()
-                count = way.fast
+                before = way.fast
                 answer = await self._ask(way, request)
                 if not way.records or way.records[0].cache in _UNCACHED:
                     return
                 both.append((told(answer), [*map(noted, way.records)], [*map(written, way.events)]))
-                self.fast += way.fast - count
+                fast += way.fast - before
             if both[0] == both[1]:
                 self.compared += 1
+                self.fast += fast
                 return
             await asyncio.sleep(0.02)
         one, other = both

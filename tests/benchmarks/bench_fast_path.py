@@ -43,7 +43,7 @@ class Site:
 
     @property
     def api_pids(self) -> list[int]:
-        """Of its workers, the first first."""
+        """Of its workers."""
         return [int(file.read_text()) for file in sorted((self.home / "run").glob("api*.pid"))]
 
     def get(self, path: str) -> bytes:

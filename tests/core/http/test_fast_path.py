@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -92,6 +93,7 @@ async def test_a_memo_keeps_neither_the_entry_nor_its_bytes(hot: Hot) -> None:
     """Else what the local tier lets go would live on, outside the bound of its bytes."""
     (memo,) = hot.app._memos.values()
     held = gc.get_referents(memo)
+    assert isinstance(memo.entry, ref)
     assert memo.entry() is hot.entry
     assert hot.entry not in held
     assert all(one is not hot.entry.body for one in held)
