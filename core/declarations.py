@@ -115,6 +115,7 @@ class CacheFamily(Generic[K, V]):
         max_bytes: a larger body is answered but not stored.
         patients: ids of the patients whose data a value holds, kept beside it, so that hits are audited whole.
         valid_until: the next moment at which time alone changes the answer; None: it does not.
+        cache_control: of answers over HTTP; never `public`, and patient data is asked about each time.
         warm: `(executor) -> keys` worth loading ahead, most used first (`cito cache warm`).
     """
 
@@ -137,6 +138,7 @@ class CacheFamily(Generic[K, V]):
     max_bytes: int = 1_048_576
     patients: Callable[[K, V], Iterable[UUID]] | None = None
     valid_until: Callable[[K, V], datetime | None] | None = None
+    cache_control: str = "private, no-cache"
     warm: Callable[[Executor], Awaitable[Sequence[K]]] | None = None
 
     def __post_init__(self) -> None:
@@ -149,6 +151,14 @@ class CacheFamily(Generic[K, V]):
             raise ValueError(f"cache family {self.name}: patient data is scoped and names its patients")
         if self.safety and self.serve_stale_seconds:
             raise ValueError(f"cache family {self.name}: a safety family is never served stale")
+        said = {directive.strip() for directive in self.cache_control.split(",")}
+        if not said & {"private", "no-store"} or "public" in said:
+            raise ValueError(f"cache family {self.name}: cache_control says private or no-store")
+        if (self.phi or self.safety) and not said & {"no-cache", "no-store"}:
+            raise ValueError(
+                f"cache family {self.name}: cache_control says no-cache or no-store, so that each use is "
+                "checked and audited"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from cito.core.cache.keys import KeyRefused, Names
 from cito.core.cache.loads import Readers
 from cito.core.cache.local import LocalTier
 from cito.core.cache.observe import note, note_hit, note_trips
+from cito.core.cache.read import Read
 from cito.core.cache.report import EVERY_SECONDS, LIFE_MS, encode, report_of
 from cito.core.cache.resolve import Resolver
 from cito.core.cache.sampler import Sampler
@@ -39,7 +40,7 @@ from cito.core.settings import Settings
 from cito.core.tasks import end
 from cito.core.telemetry import What, current_record
 
-__all__ = ["Cache", "Entry", "KeyRefused"]
+__all__ = ["Cache", "Entry", "KeyRefused", "Read"]
 
 K = TypeVar("K", bound=msgspec.Struct)
 V = TypeVar("V")
@@ -179,27 +180,20 @@ class Cache:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    async def get(
-        self,
-        family: CacheFamily[K, V],
-        key: K,
-        clinic_id: UUID | None,
-        *,
-        if_none_match: str | None = None,
-    ) -> Entry[V]:
-        """Return the answer for one key, from the nearest tier that may vouch for it, else loaded.
+    def get(self, family: CacheFamily[K, V], key: K, clinic_id: UUID | None) -> Read[V]:
+        """Return the read of one key: await it, or answer a request with it (`cito.core.http.etag.answer`).
 
         Args:
             family: a declared family.
             key: of the family's key type.
             clinic_id: of the caller; None for a family that belongs to no clinic.
-            if_none_match: the validator of the caller's own copy. Where its stamps are still current, the answer
-                is `not_modified` without a load; not for patient data, whose patients only a body tells.
-
-        Raises:
-            KeyRefused: an undeclared family, or a key or clinic that does not fit it.
-            Problem: what the loader raised.
         """
+        return Read(self._find, family, key, clinic_id)
+
+    async def _find(
+        self, family: CacheFamily[Any, V], key: Any, clinic_id: UUID | None, if_none_match: str
+    ) -> Entry[V]:
+        """Return the entry; see `Read`."""
         plan = self.plans.get(family.name)
         if plan is None or plan.family is not family:
             raise KeyRefused(f"cache family {family.name}: not declared by an enabled plugin")
@@ -212,10 +206,8 @@ class Cache:
             if plan.family.strategy is Strategy.REFRESH_AHEAD and self._refreshes(entry, now):
                 return entry
         start_ns = perf_counter_ns()
-        if if_none_match is not None and family.patients is None:
-            flight = self._revalidation(plan, key, clinic_id, if_none_match)
-        else:
-            flight = self._flight(plan, key, clinic_id)
+        known = if_none_match if family.patients is None else ""
+        flight = self._flight(plan, key, clinic_id, known)
         found = await flight.join()
         note_trips(flight, start_ns)
         note(found, start_ns)
@@ -229,12 +221,15 @@ class Cache:
         Raises:
             KeyRefused, Problem: as `get`.
         """
-        entries = await asyncio.gather(*(self.get(family, key, clinic_id) for key in keys))
+        entries = await asyncio.gather(*(self._find(family, key, clinic_id, "") for key in keys))
         return dict(zip(keys, entries, strict=True))
 
-    def _flight(self, plan: Plan, key: Any, clinic_id: UUID | None) -> Flight:
-        """Return the flight to wait for: one under way that is not too old for this caller, else a new one."""
-        place = plan.place(key, clinic_id)
+    def _flight(self, plan: Plan, key: Any, clinic_id: UUID | None, known: str) -> Flight:
+        """Return the flight to wait for: one under way that is not too old for this caller, else a new one.
+
+        Those who have a copy share no flight with those who need a body.
+        """
+        place = (plan.place(key, clinic_id), known)
         flight = plan.flights.get(place)
         if (
             flight is not None
@@ -244,14 +239,7 @@ class Cache:
             plan.counts.joined += 1
             return flight
         plan.check(key, clinic_id)
-        flight = plan.flights[place] = Flight(plan, key, clinic_id)
-        self._resolver.add(flight)
-        return flight
-
-    def _revalidation(self, plan: Plan, key: Any, clinic_id: UUID | None, etag: str) -> Flight:
-        """Return a flight of one's own: others have no copy and need a body."""
-        plan.check(key, clinic_id)
-        flight = Flight(plan, key, clinic_id, known=etag)
+        flight = plan.flights[place] = Flight(plan, key, clinic_id, known=known)
         self._resolver.add(flight)
         return flight
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from base64 import urlsafe_b64encode
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -107,19 +105,3 @@ class Entry(Generic[V]):
         other.outcome = outcome
         other.queue = None
         return other
-
-
-def stamp_etag(value_key: bytes, vector: bytes, version: int | None, valid_until_ms: int) -> str:
-    """Return the validator of an answer under its stamps: row version, digest of the stamps, end of validity.
-
-    It holds nothing that differs between processes, and all that is needed to check it again without the body.
-    """
-    digest = blake2b(value_key + vector + valid_until_ms.to_bytes(8, "big"), digest_size=12).digest()
-    until = f".{valid_until_ms:x}" if valid_until_ms else ""
-    return f'"{"" if version is None else version}.{urlsafe_b64encode(digest).decode()}{until}"'
-
-
-def body_etag(body: bytes, version: int | None) -> str:
-    """Return the validator of an answer that has no stamps (the cache was bypassed): a digest of its bytes."""
-    digest = blake2b(body, digest_size=12).digest()
-    return f'"{"" if version is None else version}.b{urlsafe_b64encode(digest).decode()}"'

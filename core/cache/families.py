@@ -55,7 +55,7 @@ class Plan:
     Attributes:
         together: several keys are read by one query.
         entries: kept entries by `place`.
-        flights: reads under way by `place`.
+        flights: reads under way, by `place` and the validators of the caller's own copies.
         sample_at: monotonic seconds from which on the next hit is sampled; never, before `offer` is set.
         offer: takes a hit to be sampled, and the monotonic seconds at which it was one.
         vouched_until: monotonic seconds up to which pushes are known to have told everything; moved by the feed.
@@ -76,11 +76,12 @@ class Plan:
         self.monotonic = monotonic
         self.counts = Counts()
         self.entries: dict[Any, Entry[Any]] = {}
-        self.flights: dict[Any, Flight] = {}
+        self.flights: dict[tuple[Any, str], Flight] = {}
         self.absent_until: deque[float] = deque()
         self.sample_at = NEVER
         self.offer: Callable[[Entry[Any], float], None] = lambda _entry, _now: None
         self.vouched_until = DEAD
+        self.cache_control = family.cache_control.encode()
         self.encode_body: Callable[[Any], bytes] = _encode_body
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(family.value, strict=True).decode
         self._names = names

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
 from cito.core.cache.codec import Codec, Value
-from cito.core.cache.entry import DEAD, Entry, body_etag, stamp_etag
+from cito.core.cache.entry import DEAD, Entry
 from cito.core.cache.flights import Flight
 from cito.core.cache.loads import Load
 from cito.core.cache.shared import Stored
+from cito.core.cache.validators import body_etag, stamp_digest, stamp_etag
 from cito.core.clock import Clock
 from cito.core.declarations import Strategy
 
-_VALIDATOR = re.compile(
-    r'(?:W/)?"(?P<tag>(?P<version>\d{0,18})\.[\w=-]{16}(?:\.(?P<until>[0-9a-f]{1,14}))?)(?:-[zg])?"'
-)
 _REFRESH_AT = 0.75
 """Share of a refreshed family's life after which a hit makes it load again."""
 
@@ -82,21 +79,17 @@ class Filler:
         return flight.slot.expires_at > now
 
     def unchanged(self, flight: Flight, vector: bytes) -> bool:
-        """Whether the caller's own copy has these stamps and its time is not over; the slot then says so."""
-        known = _VALIDATOR.fullmatch(flight.known)
-        if known is None:
-            return False
-        version = int(known["version"]) if known["version"] else None
-        until_ms = int(known["until"], 16) if known["until"] else 0
-        if until_ms and until_ms <= self._wall_ms():
-            return False
-        etag = stamp_etag(flight.value_key, vector, version, until_ms)
-        if etag != f'"{known["tag"]}"':
-            return False
-        slot = flight.slot
-        slot.etag, slot.version, slot.not_modified = etag, version, True
-        slot.loaded_at = self._clock.monotonic()
-        return True
+        """Whether a copy of the caller has these stamps and its time is not over; the slot then says so."""
+        for copy in flight.copies:
+            until_ms = copy.valid_until_ms
+            if until_ms and until_ms <= self._wall_ms():
+                continue
+            if copy.digest == stamp_digest(flight.value_key, vector, until_ms):
+                slot = flight.slot
+                slot.etag, slot.version, slot.not_modified = copy.etag, copy.version, True
+                slot.loaded_at = self._clock.monotonic()
+                return True
+        return False
 
     def last_known(self, flight: Flight, stored: bytes, clock_ms: int, now: float) -> Entry[Any] | None:
         """Return a stored value whatever its stamps, where its family may serve it stale and it is young enough."""

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from cito.core.cache.entry import DEAD, Entry
 from cito.core.cache.families import Plan
+from cito.core.cache.validators import read_copies
 
 MOST_IN_A_BATCH = 250
 """Values in one round trip; more would hold the server up."""
@@ -24,13 +25,15 @@ class Flight:
         slot: the entry to be filled; an invalidation on the way ends its validity.
         sent: its stamps have been asked for: who comes later may be later than they are.
         force: load even where the shared tier has a valid value (refresh-ahead).
-        known: validator of the caller's own copy; empty: it has none.
+        known: validators of the caller's own copies, as in `If-None-Match`; empty: it has none.
+        copies: the same, read.
         waited_ms: how long it has waited for another process's load.
         trips: round trips to the shared tier.
     """
 
     __slots__ = (
         "context",
+        "copies",
         "force",
         "known",
         "plan",
@@ -55,8 +58,14 @@ class Flight:
         self.sent = False
         self.force = force
         self.known = known
+        self.copies = read_copies(known) if known else ()
         self.waited_ms = 0.0
         self.trips = 0
+
+    @property
+    def validators(self) -> bytes:
+        """The copies as the shared tier compares them."""
+        return b"".join(copy.wire() for copy in self.copies)
 
     @property
     def alive(self) -> bool:

@@ -144,7 +144,6 @@ class Resolver:
             size = int.from_bytes(found.stored[2:VECTOR_AT], "little")
             vector = found.stored[VECTOR_AT : VECTOR_AT + size]
         elif self._filler.unchanged(flight, vector):
-            self._store(Stored(flight.value_key, b"", 0))
             self._answer(flight, flight.slot, "shared")
             return
         elif not found.leased and flight.waited_ms < _LEASE_WAIT_MS:
@@ -276,7 +275,7 @@ class Resolver:
     def _leave(flight: Flight) -> None:
         """Let nobody join a flight any more."""
         plan, slot = flight.plan, flight.slot
-        place = plan.place(slot.key, slot.clinic_id)
+        place = (plan.place(slot.key, slot.clinic_id), flight.known)
         if plan.flights.get(place) is flight:
             del plan.flights[place]
 

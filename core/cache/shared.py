@@ -52,6 +52,11 @@ class Wanted(Protocol):
         """Where its stamps are stored, in order."""
         ...
 
+    @property
+    def validators(self) -> bytes:
+        """Copies that the caller has, as `Copy.wire` writes them; while one is current, no value is leased."""
+        ...
+
 
 class Found(NamedTuple):
     """What a read found. `stored`: a valid value; else `vector` of the stamps to load under, and the lease."""
@@ -134,7 +139,7 @@ class SharedTier:
         maps: list[bytes] = []
         for one in wanted:
             at = [positions.setdefault(tag, len(positions)) for tag in one.tag_keys]
-            maps.append(b"".join(index.to_bytes(2, "big") for index in at))
+            maps += (b"".join(index.to_bytes(2, "big") for index in at), one.validators)
         names = self._names
         keys = [names.heartbeat, self._witness, *positions, *(one.value_key for one in wanted)]
         reply = await self._run(

@@ -16,6 +16,7 @@ from litestar import Request, Response
 from litestar.types import Receive, Scope, Send
 
 from cito.core.cache.entry import Entry
+from cito.core.cache.read import Read
 from cito.core.errors import NotFound
 from cito.core.http.asgi import ENTRY
 from cito.core.http.audit import concerns
@@ -34,16 +35,19 @@ _zstd = zstandard.ZstdCompressor(level=3)
 
 async def answer(
     request: Request[Any, Any, Any],
-    entry: Entry[V],
+    found: Entry[V] | Read[V],
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response[V]:
-    """Return an entry as the answer to a request: its body, or 304 where the client has it already.
+    """Return what the cache has as the answer to a request: its body, or 304 where the client has it already.
+
+    Hand it the read itself, `await answer(request, context.cache.get(family, key, clinic_id))`: then the client's
+    validator goes along to the cache, and a 304 needs neither value nor query.
 
     Args:
         request: its `If-None-Match` is compared, its `Accept-Encoding` chooses the coding.
-        entry: what the cache found.
+        found: a read of the cache, or what it found.
         status: of an answer with a body.
         headers: more headers.
 
@@ -52,21 +56,22 @@ async def answer(
     but them.
 
     Raises:
-        NotFound: the entry says that the thing does not exist.
+        NotFound: the thing does not exist.
+        KeyRefused, Problem: what the read raised.
     """
-    concerns(
-        request, entry.patients
-    )  # a hit and a 304 show as much as a load: the audit names the same patients
-    if entry.absent:
-        raise NotFound
     given = dict(request.scope["headers"])
     asked = given.get(b"if-none-match") if request.method in ("GET", "HEAD") else None
-    found, raw, body = raw_answer(entry, asked, given.get(b"accept-encoding", b""))
+    entry = await found.unless(asked.decode("latin-1") if asked else "") if isinstance(found, Read) else found
+    # A hit and a 304 show as much as a load: the audit names the same patients.
+    concerns(request, entry.patients)
+    if entry.absent:
+        raise NotFound
+    code, raw, body = raw_answer(entry, asked, given.get(b"accept-encoding", b""))
     if status == HTTP_OK and not headers:
         request.scope[ENTRY] = entry  # type: ignore[literal-required] # ours, for the fast path
     if headers:
         raw = (*raw, *((name.lower().encode(), value.encode()) for name, value in headers.items()))
-    return _Answer(found if found == NOT_MODIFIED else status, raw, body)
+    return _Answer(code if code == NOT_MODIFIED else status, raw, body)
 
 
 def raw_answer(
@@ -150,7 +155,7 @@ def _validators(entry: Entry[Any], coding: bytes) -> RawHeaders:
     etag = entry.etag.encode()
     return (
         (b"etag", etag[:-1] + _SUFFIX[coding] + b'"' if coding else etag),
-        (b"cache-control", b"private, no-cache"),
+        (b"cache-control", entry.plan.cache_control),
         (b"vary", b"Accept-Encoding, Authorization"),
     )
 

@@ -121,7 +121,7 @@ class Vocabulary(Controller):
         limit: PageLimit = 20,
     ) -> Response[DrugPage]:
         """Answer a page of active drugs, best match first; without a search by generic name."""
-        found = await service.find_page(context, search, drug_class, schedule, page=page, limit=limit)
+        found = service.find_page(context, search, drug_class, schedule, page=page, limit=limit)
         return await answer(request, found)
 
     @get(
@@ -134,7 +134,7 @@ class Vocabulary(Controller):
         self, request: Request[Any, Any, Any], context: NamedDependency[Context], drug_id: FromPath[UUID]
     ) -> Response[Drug]:
         """Answer one drug, withdrawn ones too."""
-        return await answer(request, await service.find(context, drug_id))
+        return await answer(request, service.find(context, drug_id))
 
     @post(
         "/",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from cito.core.cache.engine import Entry
+from cito.core.cache.engine import Entry, Read
 from cito.core.context import Context
 from cito.core.errors import invalid
 from cito.plugins.drugs.cache import DRUG, LOOKUP, SEARCH, DrugKey, NameKey, PageKey
@@ -63,17 +63,17 @@ async def look_up_many(context: Context, names: Sequence[str]) -> list[Entry[Res
     return [answered(request) for request in requests]
 
 
-async def find_page(
+def find_page(
     context: Context, search: str, drug_class: str, schedule: str, *, page: int, limit: int
-) -> Entry[DrugPage]:
+) -> Read[DrugPage]:
     """Return a page of active drugs: by name, or ranked where there is a search."""
     key = PageKey(fold(search), class_slug(drug_class), schedule.strip(), page, limit)
-    return await context.cache.get(SEARCH, key, None)
+    return context.cache.get(SEARCH, key, None)
 
 
-async def find(context: Context, drug_id: UUID) -> Entry[Drug]:
+def find(context: Context, drug_id: UUID) -> Read[Drug]:
     """Return one drug; the entry is absent where there is none."""
-    return await context.cache.get(DRUG, DrugKey(drug_id), None)
+    return context.cache.get(DRUG, DrugKey(drug_id), None)
 
 
 def _not_found(request: Request) -> Resolution:

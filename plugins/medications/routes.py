@@ -73,7 +73,7 @@ class Formulary(Controller):
         limit: PageLimit = 20,
     ) -> Response[MedicinePage]:
         """Answer a page of medicines, best match first; without a search all of them by name."""
-        return await answer(request, await service.find_page(context, search, page, limit))
+        return await answer(request, service.find_page(context, search, page, limit))
 
     @get(
         "/autocomplete",
@@ -89,7 +89,7 @@ class Formulary(Controller):
         limit: PageLimit = 10,
     ) -> Response[Suggestions]:
         """Answer names that begin with the letters, then names with such words, else similar ones."""
-        return await answer(request, await service.suggest(context, typed, limit))
+        return await answer(request, service.suggest(context, typed, limit))
 
     @get(
         "/{medicine_id:uuid}",
@@ -101,7 +101,7 @@ class Formulary(Controller):
         self, request: Request[Any, Any, Any], context: NamedDependency[Context], medicine_id: FromPath[UUID]
     ) -> Response[Medicine]:
         """Answer one medicine."""
-        return await answer(request, await service.find(context, medicine_id))
+        return await answer(request, service.find(context, medicine_id))
 
     @post(
         "/",

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from cito.core.cache.engine import Entry
+from cito.core.cache.engine import Entry, Read
 from cito.core.context import Context
 from cito.core.database.errors import UniqueViolation
 from cito.core.errors import Conflict, FieldError, NotFound, PreconditionFailed, invalid
@@ -22,12 +22,12 @@ from cito.plugins.medications.ndc import normalise_ndc
 _LEAST_LETTERS = 2
 
 
-async def find_page(context: Context, search: str, page: int, limit: int) -> Entry[MedicinePage]:
+def find_page(context: Context, search: str, page: int, limit: int) -> Read[MedicinePage]:
     """Return a page of the formulary: ranked by the search, or by name without one."""
-    return await context.cache.get(FORMULARY, PageKey(_one_spelling(search), page, limit), None)
+    return context.cache.get(FORMULARY, PageKey(_one_spelling(search), page, limit), None)
 
 
-async def suggest(context: Context, typed: str, limit: int) -> Entry[Suggestions]:
+def suggest(context: Context, typed: str, limit: int) -> Read[Suggestions]:
     """Return the medicines that the first letters of a name may mean.
 
     Raises:
@@ -36,12 +36,12 @@ async def suggest(context: Context, typed: str, limit: int) -> Entry[Suggestions
     spelt = _one_spelling(typed)
     if len(spelt) < _LEAST_LETTERS:
         raise invalid("query", "min_length", f"type at least {_LEAST_LETTERS} letters")
-    return await context.cache.get(SUGGESTIONS, TypedKey(spelt, limit), None)
+    return context.cache.get(SUGGESTIONS, TypedKey(spelt, limit), None)
 
 
-async def find(context: Context, medicine_id: UUID) -> Entry[Medicine]:
+def find(context: Context, medicine_id: UUID) -> Read[Medicine]:
     """Return one medicine; the entry is absent where there is none."""
-    return await context.cache.get(MEDICINE, MedicineKey(medicine_id), None)
+    return context.cache.get(MEDICINE, MedicineKey(medicine_id), None)
 
 
 async def add(context: Context, new: NewMedicine) -> Entry[Medicine]:

@@ -130,7 +130,7 @@ class Patients(Controller):
         self, request: Web, context: NamedDependency[Context], caller: NamedDependency[Caller]
     ) -> Response[ClinicMetadata]:
         """Answer the caller's clinic, its patients by status, and the values that a form may offer."""
-        return await answer(request, await service.metadata(context, _clinic(caller)))
+        return await answer(request, service.metadata(context, _clinic(caller)))
 
     @get(
         "/{patient_id:uuid}",
@@ -167,9 +167,9 @@ class Patients(Controller):
         clinic_id = _clinic(caller)
         patient_id = await service.register(context, clinic_id, data)
         concerns(request, (patient_id,), resource_id=patient_id)
-        entry = await service.profile(context, clinic_id, patient_id)
+        profile = service.profile(context, clinic_id, patient_id)
         where = {"Location": f"/api/patients/{patient_id}"}
-        return await answer(request, entry, status=HTTP_201_CREATED, headers=where)
+        return await answer(request, profile, status=HTTP_201_CREATED, headers=where)
 
     @patch(
         "/{patient_id:uuid}",
@@ -189,7 +189,7 @@ class Patients(Controller):
         """Change what is sent (RFC 7396; a list replaces the list). Needs `If-Match` with the ETag that was read."""
         clinic_id = _clinic(caller)
         await service.change(context, clinic_id, patient_id, expected_versions(request), data)
-        return await answer(request, await service.profile(context, clinic_id, patient_id))
+        return await answer(request, service.profile(context, clinic_id, patient_id))
 
     @delete(
         "/{patient_id:uuid}",
@@ -228,7 +228,7 @@ class Patients(Controller):
         clinic_id = _clinic(caller)
         await service.merge(context, clinic_id, patient_id, _offered_versions(request), data)
         concerns(request, (patient_id, data.duplicate_id))
-        return await answer(request, await service.profile(context, clinic_id, patient_id))
+        return await answer(request, service.profile(context, clinic_id, patient_id))
 
 
 def _clinic(caller: Caller) -> UUID:

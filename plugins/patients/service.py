@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UnsetType
 
-from cito.core.cache.engine import Entry
+from cito.core.cache.engine import Entry, Read
 from cito.core.context import Context
 from cito.core.database.errors import UniqueViolation
 from cito.core.declarations import Executor
@@ -53,9 +53,9 @@ async def search(
     return shown_page(found, [profiles[key] for key in keys])
 
 
-async def profile(context: Context, clinic_id: UUID, patient_id: UUID) -> Entry[Patient]:
+def profile(context: Context, clinic_id: UUID, patient_id: UUID) -> Read[Patient]:
     """Return a patient's profile, or an absent entry."""
-    return await context.cache.get(cache.patient_profile, cache.PatientKey(patient_id), clinic_id)
+    return context.cache.get(cache.patient_profile, cache.PatientKey(patient_id), clinic_id)
 
 
 async def successor(context: Context, clinic_id: UUID, patient_id: UUID) -> UUID | None:
@@ -66,9 +66,9 @@ async def successor(context: Context, clinic_id: UUID, patient_id: UUID) -> UUID
     return row.id if row else None
 
 
-async def metadata(context: Context, clinic_id: UUID) -> Entry[ClinicMetadata]:
+def metadata(context: Context, clinic_id: UUID) -> Read[ClinicMetadata]:
     """Return the clinic, its counts and its lists of values."""
-    return await context.cache.get(cache.clinic_metadata, cache.ClinicKey(), clinic_id)
+    return context.cache.get(cache.clinic_metadata, cache.ClinicKey(), clinic_id)
 
 
 async def clinic(context: Context, clinic_id: UUID) -> Clinic:

@@ -2,9 +2,19 @@
 -- KEYS: heartbeat, witness (the range of this process's last bumps), stamps (each once), values.
 -- ARGV: number of stamps, life of a new stamp (ms), life of a lease (ms), lease token (8 bytes),
 --       seed of new stamps (12 random bytes), prefix of values, prefix of leases,
---       then for each value the positions of its stamps (2 bytes each, big-endian).
+--       then for each value the positions of its stamps (2 bytes each, big-endian) and the validators of the caller's
+--       own copies (each: end of validity, 8 bytes; digest, 24 hexadecimal digits).
 -- Returns heartbeat, clock (ms), witness, then for each value: its bytes if it is valid, else {stamp vector, leased}.
+-- Nothing is leased while a copy is current: nobody is going to load.
 -- Without a heartbeat nothing can be vouched for: then only {false, clock, witness}.
+local function current(copies, named)
+  for at = 1, #copies, 32 do
+    local digest = redis.sha1hex(named .. string.sub(copies, at, at + 7))
+    if string.sub(digest, 1, 24) == string.sub(copies, at + 8, at + 31) then return true end
+  end
+  return false
+end
+
 local count = tonumber(ARGV[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -19,7 +29,7 @@ end
 local epoch = string.sub(found[1], 1, 16)
 local reply = {found[1], now, found[2]}
 for i = count + 3, #KEYS do
-  local positions = ARGV[i - count + 5]
+  local positions, copies = ARGV[2 * (i - count) + 2], ARGV[2 * (i - count) + 3]
   local stamps = {epoch}
   for at = 1, #positions, 2 do
     local high, low = string.byte(positions, at, at + 1)
@@ -31,6 +41,8 @@ for i = count + 3, #KEYS do
       and struct.unpack('<I2', string.sub(value, 3, 4)) == #vector
       and now < struct.unpack('<I8', string.sub(value, 5 + #vector, 12 + #vector)) then
     reply[#reply + 1] = value
+  elseif current(copies, KEYS[i] .. vector) then
+    reply[#reply + 1] = {vector, 0}
   else
     local lease = ARGV[7] .. string.sub(KEYS[i], #ARGV[6] + 1)
     local holder = redis.call('GET', lease)

@@ -7,9 +7,10 @@ import multiprocessing
 from typing import Any
 
 import pytest
-from shelf import ItemKey, Named, Process, Shelf, add_item, crowd
+from shelf import Gate, ItemKey, Named, Process, Shelf, add_item, crowd
 
 from cito.core.cache.shared import SharedTier
+from cito.core.settings import CacheSettings
 from cito.core.telemetry import Record, What, current_record
 
 
@@ -69,6 +70,29 @@ async def test_loads_of_a_crowd_in_one_process(shelf: Shelf) -> None:
         assert one.loader.loads == 1
         assert {entry.value.name for entry in found} == {"one"}
         assert one.cache.plans["item"].counts.joined == 999
+
+
+async def test_bypassed_a_batch_is_one_query_also_while_its_keys_are_being_read(shelf: Shelf) -> None:
+    """Four times 100 keys: the first is read now, the others share one query, however the first was cut up."""
+    async with shelf.process(wait=False, cache=CacheSettings(enabled=False)) as one:
+        gate = one.loader.after = Gate()
+        keys = [ItemKey(number) for number in range(100)]
+
+        def ask(some: list[ItemKey]) -> asyncio.Task[Any]:
+            return asyncio.create_task(one.cache.get_many(one.item, some, shelf.clinic))
+
+        reading = [ask([ItemKey(0)])]
+        await gate.reached.wait()
+        reading.append(ask(keys[1:50]))
+        await asyncio.sleep(0.01)
+        assert one.loader.batches == [49]  # whose keys nobody reads
+        for _ in range(3):
+            reading.append(ask(keys))
+            await asyncio.sleep(0.01)
+        gate.go.set()
+        await asyncio.gather(*reading)
+        assert one.loader.batches == [49, 50, 50]
+        assert one.loader.loads == 4
 
 
 async def test_a_crowd_over_several_processes_makes_one_query(shelf: Shelf) -> None:

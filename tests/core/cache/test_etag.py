@@ -117,17 +117,31 @@ async def test_what_is_absent_is_not_found(shelf: Shelf) -> None:
 
 
 async def test_without_the_value_a_304_is_decided_from_stamps_alone(shelf: Shelf) -> None:
+    """One round trip, no load, however many ask; a crowd whose copy is old makes one load."""
     async with shelf.process(item={"ttl_seconds": 0.15}) as one:
         known = (await one.get()).etag
         async with shelf.process(item={"ttl_seconds": 0.15}) as two:
             await asyncio.sleep(0.2)  # the value expires, its stamps live on
-            again: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic, if_none_match=known)
-            assert (again.not_modified, again.etag, two.loader.loads) == (True, known, 0)
-            assert raw_answer(again, known.encode(), b"")[0] == 304
+            tier: Any = two.cache._resolver.shared
+            trips = tier.counts.trips
+
+            def ask(**headers: str) -> Any:
+                return answer(Asked(**headers), two.cache.get(two.item, ItemKey(1), shelf.clinic))  # type: ignore[arg-type]
+
+            again = await asyncio.gather(*(ask(if_none_match=f'W/"x", {known}') for _ in range(50)))
+            assert {each.ready[0] for each in again} == {304}
+            assert dict(again[0].ready[1])[b"etag"] == known.encode()
+            assert (tier.counts.trips - trips, two.loader.loads) == (1, 0)
             await two.rename("new")
-            changed: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic, if_none_match=known)
-            assert not changed.not_modified
-            assert changed.value.name == "new"
+            changed = await asyncio.gather(*(ask(if_none_match=known) for _ in range(50)), ask())
+            assert {each.ready[0] for each in changed} == {200}
+            assert b"new" in changed[0].ready[2]
+            assert two.loader.loads == 1
+
+
+async def test_a_family_says_how_its_answers_may_be_kept(shelf: Shelf) -> None:
+    async with shelf.process(item={"cache_control": "private, max-age=5"}) as one:
+        assert dict(raw_answer(await one.get(), None, b"")[1])[b"cache-control"] == b"private, max-age=5"
 
 
 async def test_a_bypassed_answer_has_a_validator_too(bare_shelf: Shelf) -> None:
@@ -151,7 +165,7 @@ async def test_an_answer_that_changes_at_midnight(shelf: Shelf) -> None:
         await one.warm()
         assert (await two.get()).outcome == "shared"
         assert await status_of(await one.get(), if_none_match=first.etag) == 304
-        known: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic, if_none_match=first.etag)
+        known: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic).unless(first.etag)
         assert not known.absent
         loads = one.loader.loads + two.loader.loads
         clock.move(45)
@@ -162,5 +176,5 @@ async def test_an_answer_that_changes_at_midnight(shelf: Shelf) -> None:
         assert await status_of(after, if_none_match=first.etag) == 200
         assert (await one.get()).etag == after.etag
         assert one.loader.loads + two.loader.loads == loads + 1
-        stale_copy: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic, if_none_match=first.etag)
+        stale_copy: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic).unless(first.etag)
         assert not stale_copy.not_modified

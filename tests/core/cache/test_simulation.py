@@ -128,7 +128,7 @@ def anybody_joins_a_load_without_stamps(patch: Patch) -> None:
 
     def start(self: loads.Loads, waiting: Any, asked_at: float) -> None:
         for flight in waiting:
-            if flight.value_key in self._unstamped and (id(self), flight.value_key) in running:
+            if flight.value_key in self._reading and (id(self), flight.value_key) in running:
                 running[id(self), flight.value_key].flights.append(flight)
             else:
                 real(self, [flight], asked_at)
