@@ -1,8 +1,8 @@
 """A history of the real thing: readers and writers through several processes, every read judged afterwards.
 
-Each process holds a cache and a pool, and speaks one line for one answer over a Unix socket. Clients (all in one
+Each process holds a cache and a pool, and answers lines over a Unix socket: a write, or some reads. Clients (all in one
 process, so on one clock) read and write through any of them at random; another writes as psql does, past every
-process. A row's version grows with each write. A read is stale by the time between the acknowledgement of the first
+process. `Trouble` stalls, kills, flushes and cuts off the shared tier, and stalls the relay. A row's version grows with each write. A read is stale by the time between the acknowledgement of the first
 newer version and the read's own beginning; of one's own writes, nothing may be stale at all.
 """
 
@@ -20,13 +20,16 @@ from typing import Any
 
 import psycopg
 import uvloop
-from shelf import FindItem, Shelf, renamed_item
+from redis.asyncio import Redis
+from shelf import FindItem, Process, Shelf, renamed_item
+from valkey import Valkey, stopped
 
 from cito.core.registry import Registry
 from cito.core.relaying import run_relay
 from cito.core.settings import CacheSettings
 
 ROWS = 200
+READS_AT_ONCE = 5
 
 
 @dataclass
@@ -91,25 +94,29 @@ def serve(shelf: Shelf, socket: Path, settings: CacheSettings) -> None:
 
             async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 while line := await reader.readline():
-                    verb, row = line.split()
-                    try:
-                        if verb == b"r":
-                            entry = await one.get(int(row))
-                            answer = f"{entry.value.version} {entry.outcome}\n"
-                        else:
-                            async with one.database.transaction(shelf.clinic) as tx:
-                                found = await renamed_item.one(tx, FindItem(shelf.clinic, int(row)))
-                            assert found is not None
-                            answer = f"{found.version} written\n"
-                    except Exception as error:  # noqa: BLE001 - told to the client
-                        answer = f"-1 {type(error).__name__}\n"
-                    writer.write(answer.encode())
+                    verb, *rows = line.decode().split()
+                    answer = " ".join([await _do(one, verb, int(row)) for row in rows])
+                    writer.write(f"{answer}\n".encode())
 
             server = await asyncio.start_unix_server(talk, str(socket))
             async with server:
                 await server.serve_forever()
 
     uvloop.run(main())
+
+
+async def _do(process: Process, verb: str, row: int) -> str:
+    """Return the version that was read or written, and how."""
+    try:
+        if verb == "r":
+            entry = await process.get(row)
+            return f"{entry.value.version}:{entry.outcome}"
+        async with process.database.transaction(process.clinic) as tx:
+            found = await renamed_item.one(tx, FindItem(process.clinic, row))
+        assert found is not None
+    except Exception as error:  # noqa: BLE001 - told to the client
+        return f"-1:{type(error).__name__}"
+    return f"{found.version}:written"
 
 
 def relay(shelf: Shelf) -> None:
@@ -120,8 +127,8 @@ def relay(shelf: Shelf) -> None:
 @asynccontextmanager
 async def processes(
     shelf: Shelf, folder: Path, count: int, settings: CacheSettings
-) -> AsyncIterator[list[Path]]:
-    """Run the processes of a system."""
+) -> AsyncIterator[tuple[list[Path], int]]:
+    """Run the processes of a system; yields the sockets of its API and the process id of its relay."""
     context = multiprocessing.get_context("spawn")
     sockets = [folder / f"{number}.sock" for number in range(count)]
     children = [
@@ -135,7 +142,8 @@ async def processes(
             while not all(socket.exists() for socket in sockets):  # noqa: ASYNC110 - other processes make them
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1)
-        yield sockets
+        assert children[-1].pid is not None
+        yield sockets, children[-1].pid
     finally:
         for child in children:
             child.terminate()
@@ -151,28 +159,72 @@ class Client:
         self._rng = rng
         self._writes = writes
         self._own: dict[int, int] = {}
-        self._last = 0
+        self._last: list[int] = []
 
     async def step(self) -> None:
-        row = int(ROWS ** self._rng.random()) if self._rng.random() < 0.7 else self._last
-        row = max(1, min(ROWS, row))
-        verb = "w" if self._rng.random() < self._writes else "r"
-        self._last = row
-        own = self._own.get(row, 0)
-        reader, writer = self._rng.choice(self._connections)
-        began = time.monotonic()
-        writer.write(f"{verb} {row}\n".encode())
-        version, outcome = (await reader.readline()).split()
-        number = int(version)
-        if number < 0:
-            self._history.failed += 1
+        """Write once, or read some rows at once; often those of the last step."""
+        rng, history = self._rng, self._history
+        verb = "w" if rng.random() < self._writes * READS_AT_ONCE else "r"
+        if rng.random() < 0.7 or not self._last:
+            self._last = [self._row() for _ in range(READS_AT_ONCE if verb == "r" else 1)]
         elif verb == "w":
-            self._history.writes += 1
-            self._history.acknowledged[row, number] = time.monotonic()
-            self._own[row] = number
+            self._last = self._last[:1]
+        rows, own = self._last, dict(self._own)
+        reader, writer = rng.choice(self._connections)
+        began = time.monotonic()
+        writer.write(f"{verb} {' '.join(map(str, rows))}\n".encode())
+        answers = (await reader.readline()).decode().split()
+        for row, answer in zip(rows, answers, strict=True):
+            version, outcome = answer.split(":")
+            number = int(version)
+            if number < 0:
+                history.failed += 1
+            elif verb == "w":
+                history.writes += 1
+                history.acknowledged[row, number] = time.monotonic()
+                self._own[row] = number
+            else:
+                history.judge(row, number, outcome, began, own.get(row, 0))
+                history.outcomes[outcome] = history.outcomes.get(outcome, 0) + 1
+
+    def _row(self) -> int:
+        """Return a row, the first ones more often."""
+        return max(1, min(ROWS, int(ROWS ** self._rng.random())))
+
+
+class Trouble:
+    """One fault after another, at random.
+
+    Args:
+        valkey: the shared tier.
+        pause_seconds: longest pause between two.
+    """
+
+    def __init__(self, valkey: Valkey, pause_seconds: float) -> None:
+        self._valkey = valkey
+        self._pause_seconds = pause_seconds
+        self._rng = random.Random(5)
+        self.made: dict[str, int] = {}
+
+    async def __call__(self, relay_pid: int) -> None:
+        rng, valkey = self._rng, self._valkey
+        await asyncio.sleep(rng.random() * self._pause_seconds)
+        kind = rng.choice(["stall", "kill", "flush", "cut", "stall relay"])
+        self.made[kind] = self.made.get(kind, 0) + 1
+        if kind == "stall":
+            with valkey.stalled():
+                await asyncio.sleep(rng.random() * 1.5)
+        elif kind == "kill":
+            valkey.kill()
+            await asyncio.sleep(rng.random() * 0.5)
+            await asyncio.to_thread(valkey.start)
+        elif kind == "stall relay":
+            with stopped(relay_pid):
+                await asyncio.sleep(rng.random() * 1.5)
         else:
-            self._history.judge(row, number, outcome.decode(), began, own)
-            self._history.outcomes[outcome.decode()] = self._history.outcomes.get(outcome.decode(), 0) + 1
+            async with Redis.from_url(valkey.url) as server:
+                command = ("FLUSHALL",) if kind == "flush" else ("CLIENT", "KILL", "TYPE", "normal")
+                await server.execute_command(*command)
 
 
 async def play(
@@ -184,7 +236,7 @@ async def play(
     clients: int = 24,
     writes: float = 0.02,
     seed: int = 1,
-    faults: Callable[[], Awaitable[None]] | None = None,
+    faults: Callable[[int], Awaitable[None]] | None = None,
 ) -> History:
     """Play until there are enough reads; returns the history."""
     history = History()
@@ -196,7 +248,7 @@ async def play(
     )
     # Without faults, a busy machine must not make one: the deadline is for servers that stall.
     settings = CacheSettings(deadline_ms=5_000 if faults is None else 50)
-    async with processes(shelf, folder, count, settings) as sockets:
+    async with processes(shelf, folder, count, settings) as (sockets, relay_pid):
         stop = asyncio.Event()
 
         async def client(number: int) -> None:
@@ -224,7 +276,7 @@ async def play(
                     history.raw_writes += 1
                     while not stop.is_set():
                         writer.write(f"r {row}\n".encode())
-                        if int((await reader.readline()).split()[0]) >= found[0]:
+                        if int((await reader.readline()).split(b":")[0]) >= found[0]:
                             history.raw_visible_seconds.append(time.monotonic() - written)
                             break
                         await asyncio.sleep(0.001)
@@ -233,13 +285,13 @@ async def play(
 
         background = [asyncio.create_task(raw())]
         if faults is not None:
-            background.append(asyncio.create_task(_again(faults, stop)))
+            background.append(asyncio.create_task(_again(faults, relay_pid, stop)))
         await asyncio.gather(*(client(number) for number in range(clients)))
         stop.set()
         await asyncio.gather(*background)
     return history
 
 
-async def _again(faults: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+async def _again(faults: Callable[[int], Awaitable[None]], relay_pid: int, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        await faults()
+        await faults(relay_pid)

@@ -109,6 +109,8 @@ class Loader:
         self.batches.append(len(keys))
         assert on.clinic_id is not None
         rows = await find_items.all(on, FindItems(on.clinic_id, [key.id for key in keys]))
+        if self.after:
+            await self.after()
         return {ItemKey(row.id): row for row in rows}
 
     async def all(self, on: Executor, _key: AllKey) -> Items:

@@ -12,9 +12,11 @@ import copy
 import os
 import random
 import selectors
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +30,8 @@ from cito.core.cache.keyring import KeyRing
 from cito.core.cache.keys import Names
 from cito.core.cache.pulse import EPOCH
 from cito.core.cache.relay import Relay
-from cito.core.cache.shared import Found, Reading, SharedAway, Stored, new_stamps
+from cito.core.cache.shared import Found, Reading, SharedAway, Stored, _range, new_stamps
+from cito.core.cache.validators import stamp_digest
 from cito.core.clock import Clock
 from cito.core.declarations import CacheFamily, Strategy
 
@@ -84,7 +87,7 @@ class Faults:
     crash: float = 0.0  # of a writer between commit and bump
     evict: float = 0.0  # of a random key at a moment
     stalls: bool = False
-    failover: bool = False
+    failover: float = 0.0  # to an older state, at a moment
     flush: bool = False
     relay_dies: bool = False
     cuts: bool = False
@@ -113,8 +116,20 @@ def tags_of(item: int) -> list[str]:
     return [f"item:{item}", "items"]
 
 
+def items_of(key: Any) -> Sequence[int]:
+    """Return the items whose versions a key's value holds, in order."""
+    if isinstance(key, ItemKey):
+        return (key.id,)
+    return (key.left, key.right) if isinstance(key, PairKey) else range(ITEMS)
+
+
 class ItemKey(msgspec.Struct, frozen=True):
     id: int
+
+
+class PairKey(msgspec.Struct, frozen=True):
+    left: int
+    right: int
 
 
 class AllKey(msgspec.Struct, frozen=True):
@@ -235,16 +250,15 @@ class Tier:
             self._failed()
             raise
 
-    async def read(self, wanted: Sequence[Any]) -> Reading:
+    async def read(self, wanted: Sequence[Any], witnesses: Sequence[bytes]) -> Reading:
         server, now = self.server, self.server.loop
 
         def work() -> Reading:
             clock = int(now.now * 1000)
-            first, last = map(int, server.data.get(self.witness, b"0 0").split())
-            witness = first, last
+            ranges = [_range(server.data.get(witness)) for witness in witnesses]
             heartbeat = server.data.get(NAMES.heartbeat)
             if heartbeat is None:
-                return Reading(None, clock, witness, [])
+                return Reading(None, clock, ranges, [])
             found = []
             for one in wanted:
                 for tag in one.tag_keys:
@@ -259,13 +273,19 @@ class Tier:
                 ):
                     found.append(Found(value, b"", leased=False))
                     continue
+                if any(
+                    copy.digest == stamp_digest(one.value_key, vector, copy.valid_until_ms)
+                    for copy in one.copies
+                ):
+                    found.append(Found(None, vector, leased=False))
+                    continue
                 holder, until = server.leases.get(one.value_key, (b"", 0.0))
                 if until < now.now or holder[8:] != vector or holder[:8] == self.token:
                     server.leases[one.value_key] = (self.token + vector, now.now + 1)
                     found.append(Found(None, vector, leased=True))
                 else:
                     found.append(Found(None, vector, leased=False))
-            return Reading(heartbeat, clock, witness, found)
+            return Reading(heartbeat, clock, ranges, found)
 
         reading: Reading = await self._run(work)
         return reading
@@ -290,9 +310,6 @@ class Tier:
                 self.server.set(key, stamp)
 
         await self._run(work)
-
-    async def settled(self) -> None:
-        await self._run(lambda: None)
 
     async def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
         found: bytes | None = await self.server.execute(
@@ -436,17 +453,29 @@ class _Mark:
     intact: bool
 
 
+@dataclass
+class Session:
+    """What a client has: the versions that it wrote, and copies with their validators."""
+
+    own: dict[int, int] = field(default_factory=dict)
+    copies: dict[Any, tuple[str, list[int]]] = field(default_factory=dict)
+
+
 class World:
     """Everything of one run, and the judge of its reads."""
 
-    def __init__(self, seed: int, faults: Faults, loop: VirtualLoop) -> None:
+    def __init__(self, seed: int, faults: Faults, loop: VirtualLoop, board: Path) -> None:
         self.rng = random.Random(seed)
         self.faults = faults
         self.loop = loop
         self.clock = VirtualClock(loop)
         self.database = Database(loop)
         self.server = Server(loop, self.rng, faults)
-        self.caches = [self._process() for _ in range(2)]
+        near, beside, far = (self._process() for _ in range(3))
+        self.nodes = [near, beside], [far]
+        near.join(board)
+        beside.join(board)
+        self.caches = [near, beside, far]
         self.violations: list[str] = []
         self.reads = 0
         self.outcomes: dict[str, int] = {}
@@ -459,6 +488,12 @@ class World:
             version = self.database.version(key.id)
             await asyncio.sleep(delay(rng))
             return Versions([version])
+
+        async def load_pair(_on: Any, key: PairKey) -> Versions:
+            await asyncio.sleep(delay(rng))
+            versions = [self.database.version(item) for item in (key.left, key.right)]
+            await asyncio.sleep(delay(rng))
+            return Versions(versions)
 
         async def load_all(_on: Any, _key: AllKey) -> Versions:
             await asyncio.sleep(delay(rng))
@@ -477,6 +512,9 @@ class World:
         families: list[CacheFamily[Any, Any]] = [
             CacheFamily(
                 name="item", key=ItemKey, load=load, tags=("item:{id}",), strategy=strategy, **common
+            ),
+            CacheFamily(
+                name="pair", key=PairKey, load=load_pair, tags=("item:{left}", "item:{right}"), **common
             ),
             CacheFamily(name="items", key=AllKey, load=load_all, tags=("items",), **common),
         ]
@@ -512,25 +550,24 @@ class World:
                 if entry.check_at == DEAD:
                     continue
                 versions = msgspec.json.decode(entry.body, type=Versions).versions
-                items = range(ITEMS) if plan.name == "items" else [entry.key.id]
-                for item, version in zip(items, versions, strict=True):
+                for item, version in zip(items_of(entry.key), versions, strict=True):
                     moments = self.database.versions[item]
                     if version + 1 < len(moments) and moments[version + 1] < as_of:
                         self.violations.append(
                             f"{self.loop.now:.4f} item {item}: vouched for, superseded before"
                         )
 
-    async def read(self, cache: Cache, own: dict[int, int]) -> None:
+    async def read(self, cache: Cache, session: Session) -> None:
         """One read, judged: nothing superseded for longer than allowed, nothing older than one's own writes."""
         began = self.loop.now
-        own = dict(own)
-        if self.rng.random() < 0.3:
-            entry: Any = await cache.get(cache.plans["items"].family, AllKey(), CLINIC)
-            seen = dict(enumerate(entry.value.versions))
-        else:
-            item = self.rng.randrange(ITEMS)
-            entry = await cache.get(cache.plans["item"].family, ItemKey(item), CLINIC)
-            seen = {item: entry.value.versions[0]}
+        own = dict(session.own)
+        family, key = self._question(cache)
+        copy = session.copies.get(key) if self.rng.random() < 0.3 else None
+        read = cache.get(family, key, CLINIC)
+        entry: Any = await (read.unless(copy[0]) if copy else read)
+        versions = copy[1] if copy and entry.not_modified else entry.value.versions
+        session.copies[key] = entry.etag, versions
+        seen = dict(zip(items_of(key), versions, strict=True))
         self.reads += 1
         self.outcomes[entry.outcome] = self.outcomes.get(entry.outcome, 0) + 1
         for item, version in seen.items():
@@ -543,6 +580,14 @@ class World:
             if version < own.get(item, 0):
                 self.violations.append(f"{began:.4f} item {item}: {entry.outcome} older than its own write")
 
+    def _question(self, cache: Cache) -> tuple[CacheFamily[Any, Any], Any]:
+        kind, rng = self.rng.random(), self.rng
+        if kind < 0.2:
+            return cache.plans["items"].family, AllKey()
+        if kind < 0.4:
+            return cache.plans["pair"].family, PairKey(rng.randrange(ITEMS), rng.randrange(ITEMS))
+        return cache.plans["item"].family, ItemKey(rng.randrange(ITEMS))
+
     async def write(self, cache: Cache, own: dict[int, int]) -> None:
         item = self.rng.randrange(ITEMS)
         await asyncio.sleep(delay(self.rng))
@@ -553,14 +598,16 @@ class World:
         await cache.committed(tags_of(item))
         own[item] = max(own.get(item, 0), version)
 
-    async def client(self, cache: Cache, steps: int, writes: float) -> None:
-        own: dict[int, int] = {}
+    async def client(self, node: Sequence[Cache], steps: int, writes: float) -> None:
+        """One session: through all processes of its node in turn."""
+        session = Session()
         for _ in range(steps):
             await asyncio.sleep(self.rng.random() * (0.6 if self.rng.random() < 0.1 else 0.02))
+            cache = self.rng.choice(node)
             if self.rng.random() < writes:
-                await self.write(cache, own)
+                await self.write(cache, session.own)
             else:
-                await self.read(cache, own)
+                await self.read(cache, session)
 
     async def relay(self) -> None:
         """A relay that may die at any moment and is followed by another; what it has sent may still arrive."""
@@ -601,7 +648,7 @@ class World:
                 server.evict()
             if faults.stalls and rng.random() < 0.02:
                 server.stalled_until = self.loop.now + rng.random() * 1.5
-            if faults.failover and rng.random() < 0.02:
+            if rng.random() < faults.failover:
                 server.fail_over()
             if faults.flush and rng.random() < 0.02:
                 server.flush()
@@ -615,7 +662,8 @@ class World:
         background = [asyncio.create_task(self.relay()), asyncio.create_task(self.trouble())]
         await asyncio.sleep(0.5)
         writes = self.rng.choice([0.05, 0.2, 0.4])
-        await asyncio.gather(*(self.client(cache, steps, writes) for cache in self.caches for _ in range(2)))
+        clients = [self.client(self.nodes[0], steps, writes) for _ in range(3)]
+        await asyncio.gather(*clients, self.client(self.nodes[1], steps, writes))
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -640,7 +688,7 @@ def faults_of(seed: int) -> Faults:
         crash=0.3 if pick() < 0.4 else 0.0,
         evict=0.3 if pick() < 0.4 else 0.0,
         stalls=pick() < 0.3,
-        failover=pick() < 0.3,
+        failover=0.02 if pick() < 0.3 else 0.0,
         flush=pick() < 0.2,
         relay_dies=pick() < 0.3,
         cuts=pick() < 0.3,
@@ -651,8 +699,9 @@ def run(seed: int, steps: int = 40, faults: Faults | None = None) -> World:
     """Play one schedule."""
     loop = VirtualLoop()
     try:
-        world = World(seed, faults or faults_of(seed), loop)
-        loop.run_until_complete(world.play(steps))
+        with tempfile.TemporaryDirectory(prefix="cito-board-") as board:
+            world = World(seed, faults or faults_of(seed), loop, Path(board))
+            loop.run_until_complete(world.play(steps))
     finally:
         loop.close()
     return copy.copy(world)

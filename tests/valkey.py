@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from cito.core.embedded import Embedded
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process for the length of a block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 class Valkey:
@@ -24,13 +34,8 @@ class Valkey:
     def pid(self) -> int:
         return self._embedded._started["valkey"].pid
 
-    @contextmanager
-    def stalled(self) -> Iterator[None]:
-        os.kill(self.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.pid, signal.SIGCONT)
+    def stalled(self) -> AbstractContextManager[None]:
+        return stopped(self.pid)
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

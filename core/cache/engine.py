@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
+from cito.core.cache.board import Board, Note
 from cito.core.cache.codec import Codec
 from cito.core.cache.entry import DEAD, Entry
 from cito.core.cache.families import Plan, compile_families
@@ -106,6 +108,7 @@ class Cache:
         self.url: str | None = None
         self._again: dict[tuple[str, Any], asyncio.TimerHandle] = {}
         self._housekeeping: asyncio.Task[None] | None = None
+        self.board: Board | None = None
 
     @classmethod
     async def open(
@@ -135,10 +138,17 @@ class Cache:
         for plan in cache.plans.values():
             plan.together = plan.together and settings.database.coalescing
         if shared is not None:
+            cache.join(settings.home / "run" / "board")
             cache.follow(url)
         cache._housekeeping = asyncio.create_task(cache._keep_house(keys, shared))
         database.committed = cache.committed
         return cache
+
+    def join(self, folder: Path) -> None:
+        """Share the board in this folder with the other processes of the node."""
+        self.board = Board(folder, self.heard, self.missed)
+        for plan in self.plans.values():
+            plan.look, plan.news = self.board.look, self.board.news
 
     def follow(self, url: str) -> None:
         """Connect the local tier to the pushes of the shared one."""
@@ -166,6 +176,8 @@ class Cache:
         if self.feed is not None:
             await self.feed.close()
         await self._resolver.close()
+        if self.board is not None:
+            self.board.close()
         if self._resolver.shared is not None:
             await self._resolver.shared.close()
 
@@ -197,6 +209,7 @@ class Cache:
         plan = self.plans.get(family.name)
         if plan is None or plan.family is not family:
             raise KeyRefused(f"cache family {family.name}: not declared by an enabled plugin")
+        plan.look()
         entry = plan.entries.get(key if clinic_id is None else (clinic_id, key))
         if entry is not None:
             now = self._monotonic()
@@ -263,15 +276,18 @@ class Cache:
     async def committed(self, tags: Sequence[str]) -> None:
         """Make tags stale that a commit of this process touched: its caller's next read is fresh.
 
-        Never fails and never waits longer than the deadline: the relay does the same from the outbox.
+        That read may go to any process of the node: the board tells it before this returns. Never fails and never
+        waits longer than the deadline: the relay does the same from the outbox.
         """
         if EVERYTHING in tags:
             self.flushed()
         names = tuple(dict.fromkeys(self.names.tag(tag) for tag in tags))
         start_ns = perf_counter_ns()
         self._ended(names)
-        await self._resolver.bump(names)
+        notes = await self._resolver.bump(names)
         self._ended(names)
+        if self.board is not None:
+            self.board.tell(notes)
         record = current_record.get()
         if record is not None:
             record.add(What.BUMP, "", start_ns, amount=len(names))
@@ -351,6 +367,18 @@ class Cache:
             if self._monotonic() > deadline:
                 raise SharedAway
             await asyncio.sleep(0.02)
+
+    # -- what the board tells ---------------------------------------------------------------------------
+
+    def heard(self, notes: Sequence[Note]) -> None:
+        """Take in what another process of the node has committed."""
+        self._ended([note.tag for note in notes])
+        self._resolver.told(notes)
+
+    def missed(self) -> None:
+        """Believe nothing until the relay has vouched for what was missed on the board."""
+        self.flushed()
+        self._resolver.bumps.missed(self._monotonic())
 
     # -- what the feed tells -----------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ class Plan:
         entries: kept entries by `place`.
         flights: reads under way, by `place` and the validators of the caller's own copies.
         sample_at: monotonic seconds from which on the next hit is sampled; never, before `offer` is set.
+        look: takes in what other processes of the node have committed; before an entry is believed.
+        news: whether there is something to take in; may be asked by any thread.
         offer: takes a hit to be sampled, and the monotonic seconds at which it was one.
         vouched_until: monotonic seconds up to which pushes are known to have told everything; moved by the feed.
     """
@@ -79,6 +81,8 @@ class Plan:
         self.flights: dict[tuple[Any, str], Flight] = {}
         self.absent_until: deque[float] = deque()
         self.sample_at = NEVER
+        self.look: Callable[[], None] = lambda: None
+        self.news: Callable[[], bool] = lambda: False
         self.offer: Callable[[Entry[Any], float], None] = lambda _entry, _now: None
         self.vouched_until = DEAD
         self.cache_control = family.cache_control.encode()

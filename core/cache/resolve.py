@@ -8,6 +8,8 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from cito.core.cache.board import Note
+from cito.core.cache.bumps import Bump, Bumps
 from cito.core.cache.codec import VECTOR_AT
 from cito.core.cache.entry import Entry
 from cito.core.cache.fill import Filler
@@ -51,9 +53,8 @@ class Resolver:
         self._stores: list[Stored] = []
         self._unstamped: list[Flight] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._doubted: dict[bytes, float] = {}
-        self._unconfirmed: dict[bytes, tuple[float, int]] = {}
-        self._bumps = self._witnessed = 0
+        self.bumps = Bumps()
+        self._bumps_made = 0
 
     def add(self, flight: Flight) -> None:
         """Resolve a flight; its waiters get the answer."""
@@ -65,28 +66,30 @@ class Resolver:
         if len(self._unstamped) == 1:
             asyncio.get_running_loop().call_soon(self._start_unstamped)
 
-    async def bump(self, tags: Sequence[bytes]) -> None:
-        """Give tags new stamps, for a commit of this process.
-
-        Until the relay vouches for it, the bump is unconfirmed: a shared tier that fails over may lose it, and the
-        process's own next read would be stale. So the bump leaves a witness, which every read asks for; when it is
-        gone, or when the bump fails in the first place, the tags are in doubt, and reads of them go to the database.
-        Returns when the pushes of the bump are in the sockets of all processes: the caller's next read may go to
-        any of them.
-        """
-        since = self._monotonic()
+    async def bump(self, tags: Sequence[bytes]) -> Sequence[Note]:
+        """Give tags new stamps, for a commit of this process; returns what its node has to know of it."""
         if self.shared is None:
-            return
-        self._bumps += 1
-        number = self._bumps
+            return ()
+        since = self._monotonic()
+        self._bumps_made += 1
+        number, witness = self._bumps_made, self.shared.witness
         try:
             await self.shared.bump(tags, number)
-            await self.shared.settled()
         except SharedAway:
-            self._doubted.update(dict.fromkeys(tags, since))
+            self.bumps.failed(tags, since)
+            number = 0
         else:
-            self._unconfirmed.update(dict.fromkeys(tags, (since, number)))
-            self._witnessed = max(self._witnessed, number)
+            self.bumps.made(tags, Bump(since, witness, number))
+        return [Note(number, tag, witness) for tag in tags]
+
+    def told(self, notes: Sequence[Note]) -> None:
+        """Take in what another process of the node has committed."""
+        now = self._monotonic()
+        for number, tag, witness in notes:
+            if number:
+                self.bumps.made((tag,), Bump(now, witness, number))
+            else:
+                self.bumps.failed((tag,), now)
 
     async def close(self) -> None:
         """End everything under way."""
@@ -99,9 +102,10 @@ class Resolver:
     async def _read(self, flights: Sequence[Flight]) -> None:
         assert self.shared is not None
         asked = self._monotonic()
-        witnessed = self._witnessed
+        recent = self.bumps.recent()
+        witnesses = list({bump.witness for bump in recent.values()})
         try:
-            reading = await self.shared.read(flights)
+            reading = await self.shared.read(flights, witnesses)
         except SharedAway:
             self._bypass(flights)
             return
@@ -113,8 +117,9 @@ class Resolver:
         now = self._monotonic()
         self.pulse.seen(reading.heartbeat, asked, now)
         as_of = self.pulse.as_of
-        if self._unconfirmed:
-            self._confirm(as_of, reading.witness, witnessed)
+        if recent:
+            ranges = dict(zip(witnesses, reading.witnesses, strict=True))
+            self.bumps.confirm(recent, ranges, as_of)
         if reading.heartbeat is None:
             self._bypass(flights)
             return
@@ -122,7 +127,9 @@ class Resolver:
         loads: list[Load] = []
         for flight, found in zip(flights, reading.found, strict=True):
             flight.trips += 1
-            if as_of + flight.plan.family.max_staleness_seconds <= now or self._in_doubt(flight, as_of):
+            if as_of + flight.plan.family.max_staleness_seconds <= now or self.bumps.in_doubt(
+                flight.tag_keys, as_of
+            ):
                 bypassed.append(flight)
             else:
                 self._settle(flight, found, reading, asked, loads)
@@ -161,36 +168,6 @@ class Resolver:
         delay = _LEASE_POLLS_MS[index]
         flight.waited_ms += delay
         asyncio.get_running_loop().call_later(delay / 1000, self._batches.add, flight)
-
-    def _confirm(self, as_of: float, witness: tuple[int, int], witnessed: int) -> None:
-        """Forget bumps that the relay has vouched for; doubt those that the shared tier has lost.
-
-        Args:
-            as_of: what was committed before has been vouched for.
-            witness: the range of bumps that the shared tier had.
-            witnessed: the last bump that it must have had, as it was done before it was asked.
-        """
-        first, last = witness
-        kept: dict[bytes, tuple[float, int]] = {}
-        for tag, (since, number) in self._unconfirmed.items():
-            if number <= witnessed and not first <= number <= last:
-                self._doubted[tag] = max(since, self._doubted.get(tag, since))
-            elif since >= as_of:
-                kept[tag] = since, number
-        self._unconfirmed = kept
-
-    def _in_doubt(self, flight: Flight, as_of: float) -> bool:
-        """Whether a bump of one of its tags was lost and the relay has not made up for it yet."""
-        doubted = self._doubted
-        if not doubted:
-            return False
-        for tag in flight.tag_keys:
-            since = doubted.get(tag)
-            if since is not None:
-                if as_of <= since:
-                    return True
-                del doubted[tag]
-        return False
 
     def _start_unstamped(self) -> None:
         """Bypass with the others of this tick."""

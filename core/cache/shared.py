@@ -72,12 +72,12 @@ class Reading(NamedTuple):
     Attributes:
         heartbeat: None: there is none, and nothing is vouched for.
         clock_ms: the server's clock.
-        witness: first and last number of this process's bumps that the server has without a gap.
+        witnesses: in the order asked: first and last number of the bumps that the server has without a gap.
     """
 
     heartbeat: bytes | None
     clock_ms: int
-    witness: tuple[int, int]
+    witnesses: Sequence[tuple[int, int]]
     found: Sequence[Found]
 
 
@@ -113,7 +113,7 @@ class SharedTier:
         self._client = connect(url, deadline_seconds)
         self._token = os.urandom(8)
         self.report_name = names.process_prefix + self._token.hex().encode()
-        self._witness = names.witness_prefix + self._token.hex().encode()
+        self.witness = names.witness_prefix + self._token.hex().encode()
         self._sha: dict[str, str] = {}
         self._probe: asyncio.Task[None] | None = None
         self.counts = SharedCounts()
@@ -129,8 +129,12 @@ class SharedTier:
         """Whether the breaker is closed."""
         return self._probe is None
 
-    async def read(self, wanted: Sequence[Wanted]) -> Reading:
+    async def read(self, wanted: Sequence[Wanted], witnesses: Sequence[bytes]) -> Reading:
         """Read values under their stamps; what is missing is leased to this process.
+
+        Args:
+            wanted: values with their stamps.
+            witnesses: of recent bumps.
 
         Raises:
             SharedAway: no answer in time.
@@ -141,10 +145,11 @@ class SharedTier:
             at = [positions.setdefault(tag, len(positions)) for tag in one.tag_keys]
             maps += (b"".join(index.to_bytes(2, "big") for index in at), one.validators)
         names = self._names
-        keys = [names.heartbeat, self._witness, *positions, *(one.value_key for one in wanted)]
+        keys = [names.heartbeat, *witnesses, *positions, *(one.value_key for one in wanted)]
         reply = await self._run(
             "read",
             keys,
+            len(witnesses),
             len(positions),
             STAMP_LIFE_MS,
             LEASE_MS,
@@ -158,8 +163,7 @@ class SharedTier:
             Found(None, item[0], item[1] == 1) if isinstance(item, list) else Found(item, b"", leased=False)
             for item in reply[3:]
         ]
-        first, _, last = (reply[2] or b"0 0").partition(b" ")
-        return Reading(reply[0], reply[1], (int(first), int(last)), found)
+        return Reading(reply[0], reply[1], [_range(witness) for witness in reply[2]], found)
 
     async def store(self, values: Sequence[Stored]) -> None:
         """Store values and end their leases.
@@ -179,18 +183,7 @@ class SharedTier:
             SharedAway: no answer in time; whether they have them is not known.
         """
         stamps = new_stamps(len(tag_keys))
-        await self._run("bump", [self._witness, *tag_keys], STAMP_LIFE_MS, number, WITNESS_MS, *stamps)
-
-    async def settled(self) -> None:
-        """Return when the pushes of what was done before have been sent to every process.
-
-        The server writes answers and pushes of one turn of its loop in any order, but all of them before it reads
-        the next question.
-
-        Raises:
-            SharedAway: no answer in time.
-        """
-        await self._guarded("PING")
+        await self._run("bump", [self.witness, *tag_keys], STAMP_LIFE_MS, number, WITNESS_MS, *stamps)
 
     async def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
         """Set stamps and move the heartbeat; returns the one found where it is not the expected ('' = none).
@@ -309,6 +302,12 @@ class SharedTier:
             self._probe = None
             log.warning("shared cache back")
             return
+
+
+def _range(witness: bytes | None) -> tuple[int, int]:
+    """Return first and last number of a witness; none is higher than the last of one that is gone."""
+    first, _, last = (witness or b"0 0").partition(b" ")
+    return int(first), int(last)
 
 
 def _end_soon(limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:

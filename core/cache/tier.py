@@ -16,7 +16,12 @@ class Shared(Protocol):
         """Whether it is worth asking."""
         ...
 
-    async def read(self, wanted: Sequence[Wanted]) -> Reading:
+    @property
+    def witness(self) -> bytes:
+        """Where the numbers of this process's bumps are."""
+        ...
+
+    async def read(self, wanted: Sequence[Wanted], witnesses: Sequence[bytes]) -> Reading:
         """Read values under their stamps; what is missing is leased to this process."""
         ...
 
@@ -26,10 +31,6 @@ class Shared(Protocol):
 
     async def bump(self, tag_keys: Sequence[bytes], number: int) -> None:
         """Give tags new stamps and leave the number of this process's bump as a witness."""
-        ...
-
-    async def settled(self) -> None:
-        """Return when the pushes of what was done before have been sent to every process."""
         ...
 
     async def stamps(self, tag_keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:

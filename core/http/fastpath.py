@@ -6,6 +6,7 @@ everything that can have changed since:
 
 - the token: known to the verifier, so neither expired, revoked, nor signed with a key that was taken away;
 - the entry: `check_at` (stamps, epoch, life, `valid_until`, hard limit) and `vouched_until` (the heartbeat);
+- the board of the node: nothing is on it that this process has not taken in (the long way does);
 - the rate limit, and how many requests are under way;
 - the audit: its event is in the journal before the answer leaves.
 
@@ -180,6 +181,7 @@ class FastPath:
         if not (
             now < entry.check_at
             and now < plan.vouched_until
+            and not plan.news()
             and memo.caller is caller
             and authorization.startswith(b"Bearer ")
             and len(headers) == len(given)  # none came twice

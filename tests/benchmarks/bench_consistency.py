@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import os
-import random
 import sys
 import tempfile
 from pathlib import Path
@@ -15,8 +14,7 @@ from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from history import play
-from redis.asyncio import Redis
+from history import Trouble, play
 from shelf import INVALIDATIONS, SOURCES, Shelf
 from valkey import Valkey
 
@@ -31,7 +29,9 @@ def main() -> None:
     parser.add_argument("--reads", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument(
-        "--faults", action="store_true", help="Stall, kill, flush and cut the shared tier meanwhile."
+        "--faults",
+        action="store_true",
+        help="Stall, kill, flush and cut off the shared tier and stall the relay meanwhile.",
     )
     parser.add_argument("--json", type=Path, help="Write the figures there.")
     given = parser.parse_args()
@@ -57,36 +57,13 @@ async def run(reads: int, processes: int, *, faults: bool) -> dict[str, object]:
             valkey = Valkey(other)
             try:
                 shelf = Shelf(type(urls)(urls.admin, urls.owner, urls.app, valkey.url), home, uuid4())
-                trouble = Trouble(valkey) if faults else None
+                trouble = Trouble(valkey, pause_seconds=4) if faults else None
                 history = await play(shelf, home, reads=reads, count=processes, faults=trouble)
             finally:
                 valkey.stop()
         print(*history.own_stale[:20], sep="\n", file=sys.stderr)
-        return {"faults": faults, "processes": processes, **history.summary()}
-
-
-class Trouble:
-    """One fault after another, at random."""
-
-    def __init__(self, valkey: Valkey) -> None:
-        self._valkey = valkey
-        self._rng = random.Random(5)
-
-    async def __call__(self) -> None:
-        rng, valkey = self._rng, self._valkey
-        await asyncio.sleep(rng.random() * 4)
-        kind = rng.choice(["stall", "kill", "flush", "cut"])
-        if kind == "stall":
-            with valkey.stalled():
-                await asyncio.sleep(rng.random() * 2)
-        elif kind == "kill":
-            valkey.kill()
-            await asyncio.sleep(rng.random())
-            await asyncio.to_thread(valkey.start)
-        else:
-            async with Redis.from_url(valkey.url) as server:
-                command = ("FLUSHALL",) if kind == "flush" else ("CLIENT", "KILL", "TYPE", "normal")
-                await server.execute_command(*command)
+        made = trouble.made if trouble else {}
+        return {"faults": made, "processes": processes, **history.summary()}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from simulation import Faults, run
 
-from cito.core.cache import engine, flights, loads, pulse, relay, resolve
+from cito.core.cache import board, bumps, engine, fill, flights, loads, pulse, relay, resolve
 from cito.core.cache.feed import Feed
 from cito.core.cache.local import LocalTier
 
@@ -99,11 +99,37 @@ def a_lost_heartbeat_is_taken_up(patch: Patch) -> None:
 
 
 def a_failed_bump_is_forgotten(patch: Patch) -> None:
-    patch.setattr(resolve.Resolver, "_in_doubt", lambda *_: False)
+    patch.setattr(bumps.Bumps, "in_doubt", lambda *_: False)
 
 
 def no_witness_is_asked_for(patch: Patch) -> None:
-    patch.setattr(resolve.Resolver, "_confirm", lambda *_, **__: None)
+    patch.setattr(bumps.Bumps, "confirm", lambda *_: None)
+
+
+def a_neighbours_witness_is_not_asked_for(patch: Patch) -> None:
+    real = resolve.Resolver.told
+    patch.setattr(
+        resolve.Resolver, "told", lambda self, notes: real(self, [note for note in notes if not note.number])
+    )
+
+
+def a_neighbours_failed_bump_is_not_heard_of(patch: Patch) -> None:
+    real = resolve.Resolver.told
+    patch.setattr(
+        resolve.Resolver, "told", lambda self, notes: real(self, [note for note in notes if note.number])
+    )
+
+
+def nobody_looks_at_the_board(patch: Patch) -> None:
+    patch.setattr(board.Board, "look", lambda _self: None)
+
+
+def any_copy_is_current(patch: Patch) -> None:
+    def unchanged(_self: fill.Filler, flight: flights.Flight, _vector: bytes) -> bool:
+        flight.slot.not_modified = bool(flight.copies)
+        return flight.slot.not_modified
+
+    patch.setattr(fill.Filler, "unchanged", unchanged)
 
 
 def the_slot_is_watched_after_the_read(patch: Patch) -> None:
@@ -192,9 +218,13 @@ REMOVALS: list[tuple[Callable[[Patch], None], Faults]] = [
     (staleness_is_hoped_for, Faults(relay_dies=True, crash=1)),
     (a_cut_feed_flushes_nothing, Faults(cuts=True)),
     (a_feed_that_is_back_keeps_what_was_filled_meanwhile, Faults(cuts=True)),
-    (a_lost_heartbeat_is_taken_up, Faults(failover=True)),
+    (a_lost_heartbeat_is_taken_up, Faults(failover=0.02)),
     (a_failed_bump_is_forgotten, Faults(lost=0.1)),
-    (no_witness_is_asked_for, Faults(failover=True)),
+    (no_witness_is_asked_for, Faults(failover=0.3)),
+    (a_neighbours_witness_is_not_asked_for, Faults(failover=0.3)),
+    (a_neighbours_failed_bump_is_not_heard_of, Faults(lost=0.1)),
+    (nobody_looks_at_the_board, Faults()),
+    (any_copy_is_current, Faults()),
     (the_slot_is_watched_after_the_read, Faults()),
     (anybody_joins_any_flight, Faults()),
     (anybody_joins_a_load_without_stamps, Faults(lost=0.3)),
