@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from cito.core.audit.sync import backlog
 from cito.core.context import Context
+from cito.core.database.invalidation import InvalidationError, drift_seen
 from cito.core.database.migrations import read_migrations
 from cito.core.database.query import Query, Statement
 from cito.core.declarations import Grant, HealthCheck, Index
@@ -76,10 +77,11 @@ class Core(Plugin):
 
     @hookimpl
     def register_health_checks(self) -> Iterable[HealthCheck]:
-        """Return the probes of database, migrations, and of the audit's way to the database."""
+        """Return the probes of database, migrations, triggers, and of the audit's way to the database."""
         return (
             HealthCheck(name="database", check=_database),
             HealthCheck(name="migrations", check=_migrations),
+            HealthCheck(name="invalidation triggers", check=_triggers),
             HealthCheck(name="audit", check=_audit, critical=False),
         )
 
@@ -94,6 +96,16 @@ async def _migrations(context: Context) -> str | None:
     folders = [(one.name, one.plugin.sql) for one in context.registry.plugins if one.plugin.sql is not None]
     pending = [one.id for one in read_migrations(folders) if one.id not in applied]
     return f"{len(pending)} pending; run `cito migrate`" if pending else None
+
+
+async def _triggers(context: Context) -> str | None:
+    """Find triggers that are not as declared: writes past the API would go unnoticed, and reads be stale."""
+    rules = [owned.value for owned in context.registry.invalidations]
+    try:
+        drifted = await drift_seen(context.database.reader(None), rules)
+    except InvalidationError:
+        return "a watched table is missing; run `cito migrate`"
+    return f"not as declared: {', '.join(drifted)}; run `cito migrate`" if drifted else None
 
 
 async def _audit(context: Context) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
@@ -31,6 +34,10 @@ class Valkey:
         self.url = self._embedded.start(["valkey"]).cache
 
     @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    @property
     def pid(self) -> int:
         return self._embedded._started["valkey"].pid
 
@@ -47,6 +54,25 @@ class Valkey:
 
     def stop(self) -> None:
         self._embedded.stop()
+
+    async def follow(self, primary: Valkey) -> None:
+        """Be a replica of another server, and have what it has."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        async with Redis.from_url(primary.url) as first, Redis.from_url(self.url) as second:
+            await first.config_set("port", port)
+            await second.execute_command("REPLICAOF", "127.0.0.1", port)
+            async with asyncio.timeout(20):
+                # What is waited for happens between the two servers.
+                while (await second.info("replication"))["master_link_status"] != "up":  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            await first.execute_command("WAIT", 1, 10_000)
+
+    async def promote(self) -> None:
+        """Be a primary from now on, with what has arrived so far."""
+        async with Redis.from_url(self.url) as server:
+            await server.execute_command("REPLICAOF", "NO", "ONE")
 
     async def snapshot(self) -> dict[bytes, tuple[bytes, int]]:
         """What a replica has at this moment."""

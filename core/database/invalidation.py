@@ -16,9 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cito.core.database.owner import OwnerConnection, owner_connection
+from cito.core.database.query import Query
 from cito.core.database.sql import read_queries
-from cito.core.declarations import Invalidation, tag_fields, tag_shape
+from cito.core.declarations import Executor, Invalidation, tag_fields, tag_shape
 
 MANY = 256
 """Tags of one template in one statement, from which on they are noted as one."""
@@ -47,6 +50,30 @@ class Table(NamedTuple):
     key: Sequence[str]
 
 
+class _Names(msgspec.Struct, frozen=True):
+    names: list[str]
+
+
+class _Nothing(msgspec.Struct, frozen=True):
+    pass
+
+
+class _Watched(msgspec.Struct, frozen=True):
+    name: str
+    types: dict[str, str]
+    key: list[str] | None
+
+
+class _Installed(msgspec.Struct, frozen=True):
+    name: str
+    body: str
+    triggers: list[str]
+
+
+watched_tables = Query("watched_tables", _Names, _Watched)
+installed_triggers = Query("installed_triggers", _Nothing, _Installed)
+
+
 async def install(owner_url: str, rules: Iterable[Invalidation]) -> list[str]:
     """Bring the triggers in line with the rules; returns the tables whose triggers were built or removed.
 
@@ -60,7 +87,7 @@ async def install(owner_url: str, rules: Iterable[Invalidation]) -> list[str]:
         await connection.execute(_QUERIES["limit_lock_wait"].text.encode(), (str(_LOCK_TIMEOUT_MS),))
         wanted = await _wanted(connection, rules)
         installed = await _installed(connection)
-        differing = [table for table in {**wanted, **installed} if wanted.get(table) != installed.get(table)]
+        differing = _differing(wanted, installed)
         if not differing:
             return []
         async with connection.transaction():
@@ -70,7 +97,7 @@ async def install(owner_url: str, rules: Iterable[Invalidation]) -> list[str]:
                 for statement in _create(table, wanted[table]) if table in wanted else ():
                     await connection.execute(statement.encode())
             await connection.execute(_QUERIES["note_everything"].text.encode())
-    return sorted(differing)
+    return differing
 
 
 async def drift(owner_url: str, rules: Iterable[Invalidation]) -> list[str]:
@@ -78,17 +105,35 @@ async def drift(owner_url: str, rules: Iterable[Invalidation]) -> list[str]:
     async with owner_connection(owner_url) as connection:
         wanted = await _wanted(connection, rules)
         installed = await _installed(connection)
+    return _differing(wanted, installed)
+
+
+async def drift_seen(on: Executor, rules: Sequence[Invalidation]) -> list[str]:
+    """Return the same as `drift`, as the application role sees it."""
+    tables = await watched_tables.all(on, _Names(sorted({rule.table for rule in rules})))
+    installed = await installed_triggers.all(on, _Nothing())
+    return _differing(
+        _bodies(rules, ((table.name, table.types, table.key) for table in tables)),
+        _whole((each.name, each.body, each.triggers) for each in installed),
+    )
+
+
+def _differing(wanted: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
     return sorted(table for table in {**wanted, **installed} if wanted.get(table) != installed.get(table))
 
 
 async def _wanted(connection: OwnerConnection, rules: Iterable[Invalidation]) -> dict[str, str]:
     """Return the function body of each watched table."""
+    rules = list(rules)
+    names = sorted({rule.table for rule in rules})
+    found = await connection.execute(_QUERIES["watched_tables"].text.encode(), (names,))
+    return _bodies(rules, await found.fetchall())
+
+
+def _bodies(rules: Iterable[Invalidation], found: Iterable[Sequence[Any]]) -> dict[str, str]:
     by_table: dict[str, list[Invalidation]] = {}
     for rule in rules:
         by_table.setdefault(rule.table, []).append(rule)
-    found = await (
-        await connection.execute(_QUERIES["watched_tables"].text.encode(), (list(by_table),))
-    ).fetchall()
     tables = {name: Table(name, types, key or ()) for name, types, key in found}
     for name in by_table.keys() - tables.keys():
         raise InvalidationError(f"invalidation of {name}: no such table; add its migration")
@@ -96,8 +141,12 @@ async def _wanted(connection: OwnerConnection, rules: Iterable[Invalidation]) ->
 
 
 async def _installed(connection: OwnerConnection) -> dict[str, str]:
+    found = await connection.execute(_QUERIES["installed_triggers"].text.encode())
+    return _whole(await found.fetchall())
+
+
+def _whole(rows: Iterable[Sequence[Any]]) -> dict[str, str]:
     """Return the function body of each table that has all its triggers, switched on for every kind of session."""
-    rows = await (await connection.execute(_QUERIES["installed_triggers"].text.encode())).fetchall()
     return {
         table: body if sorted(events) == sorted(f"cito_stale_{event}A" for event in _EVENTS) else ""
         for table, body, events in rows
@@ -274,8 +323,5 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _queries() -> Mapping[str, Any]:
-    return read_queries(files("cito.sql") / "core" / "invalidation.sql")
-
-
-_QUERIES = _queries()
+_SQL = files("cito.sql") / "core"
+_QUERIES = read_queries(_SQL / "invalidation.sql") | read_queries(_SQL / "queries.sql")

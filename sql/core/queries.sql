@@ -5,6 +5,38 @@
 -- returns: many
 select id from cito.migrations
 
+-- name: watched_tables(names)
+-- Columns with their types, and the primary key, of the tables that rules watch.
+-- returns: many
+select
+    c.relname::text as name,
+    jsonb_object_agg(a.attname, case t.typtype when 'e' then 'enum' else t.typname end) as types,
+    (
+        select array_agg(k.attname::text order by k.attnum)
+        from pg_index i
+        join pg_attribute k on k.attrelid = i.indrelid and k.attnum = any(i.indkey)
+        where i.indrelid = c.oid and i.indisprimary
+    ) as key
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join pg_type t on t.oid = a.atttypid
+where n.nspname = 'public' and c.relkind in ('r', 'p') and c.relname = any(:names::text[])
+group by c.oid, c.relname
+
+-- name: installed_triggers()
+-- The function of each watched table and the names of its triggers, each with its state (A: always).
+-- returns: many
+select
+    substr(p.proname, length('stale_') + 1)::text as name,
+    p.prosrc as body,
+    coalesce(array_agg(t.tgname::text || t.tgenabled::text) filter (where t.oid is not null), '{}') as triggers
+from pg_proc p
+join pg_namespace n on n.oid = p.pronamespace
+left join pg_trigger t on t.tgfoid = p.oid
+where n.nspname = 'cito' and p.proname like 'stale\_%' and p.prorettype = 'trigger'::regtype
+group by p.oid, p.proname, p.prosrc
+
 -- name: claim_job(name, every_seconds, deadline_seconds)
 -- Takes a job that is due and that nobody runs; a claim ends by itself after the deadline.
 -- example: select 'a job' as name, 60.0 as every_seconds, 30.0 as deadline_seconds

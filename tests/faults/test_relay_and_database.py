@@ -6,9 +6,11 @@ import asyncio
 
 import psycopg
 import pytest
-from shelf import Shelf, until
+from shelf import Process, Shelf, until
 
 from cito.core.errors import Unavailable
+from cito.core.registry import Registry
+from cito.core.relaying import standby_relay
 
 
 async def test_two_relays_one_leads_the_other_follows(shelf: Shelf) -> None:
@@ -24,6 +26,29 @@ async def test_two_relays_one_leads_the_other_follows(shelf: Shelf) -> None:
         "select count(*) from pg_locks where locktype = 'advisory' and granted and objid = 7240572"
     )
     assert locks == [(1,)]
+
+
+async def test_the_leader_ends_and_the_relay_in_waiting_leads(unrelayed: Shelf) -> None:
+    async with unrelayed.process(wait=False) as one, unrelayed.relay() as leading:
+        await one.ready()
+        await one.warm()
+        async with unrelayed.relay():
+            leading.cancel()
+            unrelayed.psql("update items set name = 'the second leads'")
+            await until(lambda: _is(one, "the second leads"))
+            await one.ready()
+
+
+async def test_an_api_process_stands_in_where_there_is_no_relay(unrelayed: Shelf) -> None:
+    urls = unrelayed.urls
+    async with unrelayed.process(wait=False) as one:
+        standing_in = standby_relay(unrelayed.settings, Registry(plugins=()), urls.app, urls.cache, one.cache)
+        assert (await one.get()).outcome == "bypass"
+        async with standing_in:
+            await one.warm()
+            unrelayed.psql("update items set name = 'heard by an API process'")
+            await until(lambda: _is(one, "heard by an API process"))
+        assert unrelayed.psql("select 1 from cito.outbox") == []
 
 
 async def test_the_relay_dies_and_another_takes_over(shelf: Shelf) -> None:
@@ -89,6 +114,10 @@ async def test_a_loader_that_fails_fails_its_callers_and_the_next_one_loads_agai
         assert all(isinstance(result, ZeroDivisionError) for result in results)
         one.loader.before = None
         assert await one.name() == "one"
+
+
+async def _is(process: Process, name: str) -> bool:
+    return await process.name() == name
 
 
 async def _away() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
 from redis.asyncio import Redis
 from shelf import Gate, Process, Shelf, until
@@ -114,6 +118,32 @@ async def test_failed_over_to_a_replica_that_lost_the_last_stamps(shelf: Shelf, 
         await healed(two)
         assert await two.name() == "after the snapshot"
         assert two.cache._resolver.pulse.epoch != epoch
+
+
+async def test_a_real_replica_without_the_last_stamps_is_promoted(unrelayed: Shelf, valkey: Valkey) -> None:
+    """The address of the shared tier is a link, as a proxy or a name would be: it moves to the replica."""
+    with tempfile.TemporaryDirectory(prefix="cito-valkey-") as folder, ExitStack() as stack:
+        replica = Valkey(Path(folder))
+        stack.callback(replica.stop)
+        address = Path(folder) / "front"
+        address.symlink_to(valkey.path)
+        shelf = replace(unrelayed, urls=replace(unrelayed.urls, cache=f"unix://{address}"))
+        async with shelf.relay(), shelf.process() as one, shelf.process() as two:
+            await one.warm()
+            await two.warm()
+            await replica.follow(valkey)
+            await replica.promote()  # cut off here: what follows, it has never heard of
+            for number in range(3):
+                await one.rename(f"lost {number}")
+            address.unlink()
+            address.symlink_to(replica.path)
+            valkey.kill()
+            for _ in range(50):
+                assert await one.name() == await two.name() == "lost 2"
+                await asyncio.sleep(0.005)
+            await healed(one)
+            await healed(two)
+            assert await one.name() == await two.name() == "lost 2"
 
 
 async def test_full_of_other_things_it_evicts_and_stays_right(shelf: Shelf, valkey: Valkey) -> None:

@@ -48,7 +48,8 @@ def test_everybody_hears_of_a_note_once_and_nobody_of_what_was_before_them(tmp_p
     assert one.news() == three.news() == []
     three.board.tell([note(3)])
     two.board.tell([note(4)])
-    assert (one.news(), two.news(), three.news()) == ([note(3), note(4)], [note(3)], [note(4)])
+    assert sorted(one.news()) == [note(3), note(4)]
+    assert (two.news(), three.news()) == ([note(3)], [note(4)])
 
 
 def test_who_missed_notes_is_told_that_it_did(tmp_path: Path) -> None:

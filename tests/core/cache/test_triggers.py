@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from shelf import INVALIDATIONS, Shelf
+from support import OpenSite
 
 from cito.core.database.invalidation import MANY, InvalidationError, drift, install
 from cito.core.declarations import Invalidation
@@ -192,6 +193,16 @@ async def test_a_trigger_changed_by_hand_is_found_and_mended(noted: Shelf) -> No
         assert await drift(noted.urls.owner, INVALIDATIONS) == ["items"]
         assert await install(noted.urls.owner, INVALIDATIONS) == ["items"]
         assert await drift(noted.urls.owner, INVALIDATIONS) == []
+
+
+async def test_a_site_whose_triggers_are_not_as_declared_is_not_ready(open_site: OpenSite) -> None:
+    async with open_site(plugins=("medications",)) as site:
+        assert (await site.client.get("/ready")).json()["checks"]["invalidation triggers"] == "ok"
+        with psycopg.connect(site.urls.owner, autocommit=True) as connection:
+            connection.execute("alter table medications disable trigger cito_stale_update")
+        found = await site.client.get("/ready")
+        assert (found.status_code, found.json()["status"]) == (503, "unready")
+        assert "not as declared: medications" in found.json()["checks"]["invalidation triggers"]
 
 
 @pytest.mark.parametrize(
