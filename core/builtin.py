@@ -12,7 +12,12 @@ from litestar.types import ControllerRouterHandler
 
 from cito.core.audit.sync import backlog
 from cito.core.context import Context
-from cito.core.database.invalidation import InvalidationError, drift_seen
+from cito.core.database.invalidation import (
+    InvalidationError,
+    drift_seen,
+    installed_triggers,
+    watched_tables,
+)
 from cito.core.database.migrations import read_migrations
 from cito.core.database.query import Query, Statement
 from cito.core.declarations import Grant, HealthCheck, Index
@@ -58,7 +63,7 @@ class Core(Plugin):
 
     @hookimpl
     def register_queries(self) -> Iterable[Query[Any, Any] | Statement[Any]]:
-        """Return the bindings of migrations, jobs, audit and revocation."""
+        """Return the bindings of migrations, jobs, audit, revocation and invalidation triggers."""
         return (
             applied_migration_ids,
             claim_job,
@@ -68,6 +73,8 @@ class Core(Plugin):
             count_audit,
             revoked_tokens,
             revoke_token,
+            watched_tables,
+            installed_triggers,
         )
 
     @hookimpl

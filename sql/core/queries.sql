@@ -8,6 +8,7 @@ select id from cito.migrations
 -- name: watched_tables(names)
 -- Columns with their types, and the primary key, of the tables that rules watch.
 -- returns: many
+-- example: select array['a_table'] as names
 select
     c.relname::text as name,
     jsonb_object_agg(a.attname, case t.typtype when 'e' then 'enum' else t.typname end) as types,
