@@ -217,11 +217,18 @@ class Process:
 
 @dataclass
 class Shelf:
-    """A migrated database of its own with its triggers."""
+    """A migrated database of its own with its triggers.
+
+    Attributes:
+        urls, home: where its servers and keys are.
+        clinic: whose items they are.
+        deadline_ms: of the shared tier; long, so that a busy machine makes no fault where a test wants none.
+    """
 
     urls: Urls
     home: Path
     clinic: UUID
+    deadline_ms: float = 5_000
 
     @property
     def settings(self) -> Settings:
@@ -243,7 +250,9 @@ class Shelf:
         registry = Registry(plugins=(), cache_families=tuple(Owned("shelf", family) for family in families))
         queries = read_queries(SHELF / "queries.sql")
         database = await Database.open(DatabaseSettings(pool_max=4), self.urls.app, queries)
-        settings = msgspec.structs.replace(self.settings, cache=cache or CacheSettings())
+        settings = msgspec.structs.replace(
+            self.settings, cache=cache or CacheSettings(deadline_ms=self.deadline_ms)
+        )
         opened = await Cache.open(settings, self.urls.cache, database, registry, clock)
         for plan in opened.plans.values():
             plan.sample_at = 0.0 if sampled else float("inf")  # the sampler's loads would count as others

@@ -46,7 +46,7 @@ def faulty_template(urls: Urls) -> str:
 @pytest.fixture
 def unrelayed(urls: Urls, faulty_template: str, home: Path, valkey: Valkey) -> Iterator[Shelf]:
     with cloned(urls, faulty_template) as own:
-        made = Shelf(replace(own, cache=valkey.url), home, uuid4())
+        made = Shelf(replace(own, cache=valkey.url), home, uuid4(), deadline_ms=50)
         made.psql("insert into items (clinic_id, id, name) values (%s, 1, 'one')", made.clinic)
         yield made
 

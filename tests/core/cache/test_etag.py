@@ -118,9 +118,10 @@ async def test_what_is_absent_is_not_found(shelf: Shelf) -> None:
 
 async def test_without_the_value_a_304_is_decided_from_stamps_alone(shelf: Shelf) -> None:
     """One round trip, no load, however many ask; a crowd whose copy is old makes one load."""
-    async with shelf.process(item={"ttl_seconds": 0.15}) as one:
+    brief = {"ttl_seconds": 0.15, "max_staleness_seconds": 30}
+    async with shelf.process(item=brief) as one:
         known = (await one.get()).etag
-        async with shelf.process(item={"ttl_seconds": 0.15}) as two:
+        async with shelf.process(item=brief) as two:
             await asyncio.sleep(0.2)  # the value expires, its stamps live on
             tier: Any = two.cache._resolver.shared
             trips = tier.counts.trips
