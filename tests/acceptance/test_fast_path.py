@@ -152,6 +152,22 @@ async def test_a_write_ends_the_memo_and_shows_at_the_next_read(
         assert (await long.get(path, **headers)).json()["middleName"] == name
 
 
+async def test_a_write_through_another_process_ends_the_memo_before_its_push_is_read(
+    ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, long = ways
+    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    version = (await warm(fast, path, **headers)).json()["version"]
+    entry = next(entry for memo in fast.app._memos.values() if (entry := memo.entry()) is not None)
+    board = entry.plan.look.__self__
+    monkeypatch.setattr(board._heard.__self__.feed, "_changed", lambda _names: None)  # it lies in the socket
+    changed = await long.client.patch(
+        path, json={"middleName": "Elsewhere"}, headers={**headers, "If-Match": f'"{version}"'}
+    )
+    assert changed.status_code == 200, changed.text
+    assert (await fast.get(path, **headers)).json()["middleName"] == "Elsewhere"
+
+
 async def test_another_clinic_or_role_gets_nothing_of_a_warm_memo(
     seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any]
 ) -> None:
