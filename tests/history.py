@@ -29,7 +29,7 @@ from cito.core.relaying import run_relay
 from cito.core.settings import CacheSettings
 
 ROWS = 200
-READS_AT_ONCE = 5
+READS_AT_ONCE = 10
 
 
 @dataclass
@@ -234,7 +234,7 @@ async def play(
     reads: int,
     count: int = 3,
     clients: int = 24,
-    writes: float = 0.02,
+    writes: float = 0.01,
     seed: int = 1,
     faults: Callable[[int], Awaitable[None]] | None = None,
 ) -> History:
