@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -25,7 +25,7 @@ from cito.core.cache.fill import Filler
 from cito.core.cache.flights import Flight
 from cito.core.cache.keyring import KeyFile, KeyRing
 from cito.core.cache.keys import KeyRefused, Names
-from cito.core.cache.loads import Readers
+from cito.core.cache.loads import Readers, Source
 from cito.core.cache.local import LocalTier
 from cito.core.cache.observe import note, note_hit, note_trips
 from cito.core.cache.read import Read
@@ -56,12 +56,6 @@ class _Nothing(msgspec.Struct, frozen=True):
 
 class _Deployment(msgspec.Struct, frozen=True):
     id: str
-
-
-class Source(Readers, Protocol):
-    """The database as the cache uses it: it reads, and it tells what a commit made stale."""
-
-    committed: Callable[[Sequence[str]], Awaitable[None]] | None
 
 
 class Cache:

@@ -8,7 +8,7 @@ were asked for together wait together and are one query again, however many quer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
 from typing import Any, Protocol
 from uuid import UUID
@@ -26,6 +26,12 @@ class Readers(Protocol):
     def reader(self, clinic_id: UUID | None, *, primary: bool = False) -> Executor:
         """Return where reads of one clinic run."""
         ...
+
+
+class Source(Readers, Protocol):
+    """The database as the cache uses it: it reads, and it tells what a commit made stale."""
+
+    committed: Callable[[Sequence[str]], Awaitable[None]] | None
 
 
 class Load:
