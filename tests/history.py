@@ -237,8 +237,9 @@ async def play(
     writes: float = 0.01,
     seed: int = 1,
     faults: Callable[[int], Awaitable[None]] | None = None,
+    seconds: float = float("inf"),
 ) -> History:
-    """Play until there are enough reads; returns the history."""
+    """Play until there are enough reads, or the time is over; returns the history."""
     history = History()
     shelf.psql("delete from items")
     shelf.psql(
@@ -249,12 +250,12 @@ async def play(
     # Without faults, a busy machine must not make one: the deadline is for servers that stall.
     settings = CacheSettings(deadline_ms=5_000 if faults is None else 50)
     async with processes(shelf, folder, count, settings) as (sockets, relay_pid):
-        stop = asyncio.Event()
+        stop, over = asyncio.Event(), time.monotonic() + seconds
 
         async def client(number: int) -> None:
             connections = [await asyncio.open_unix_connection(str(socket)) for socket in sockets]
             session = Client(history, connections, random.Random(seed * 1000 + number), writes)
-            while history.reads < reads:
+            while history.reads < reads and time.monotonic() < over:
                 await session.step()
             for _, writer in connections:
                 writer.close()

@@ -27,6 +27,9 @@ def main() -> None:
     """Play and print the figures; exit code 1 when a promise is broken."""
     parser = argparse.ArgumentParser(prog="cito bench consistency", description=__doc__)
     parser.add_argument("--reads", type=int, default=1_000_000)
+    parser.add_argument(
+        "--seconds", type=float, default=1800, help="End then, with as many reads as there are."
+    )
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument(
         "--faults",
@@ -36,7 +39,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="Write the figures there.")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    found = asyncio.run(run(given.reads, given.processes, faults=given.faults))
+    found = asyncio.run(run(given))
     print(json.dumps(found, indent=2))
     if given.json:
         given.json.write_text(json.dumps(found, indent=2))
@@ -44,7 +47,7 @@ def main() -> None:
     sys.exit(int(bool(found["ownStale"] or found["stalenessMs"]["max"] > bound_ms or found["failed"])))
 
 
-async def run(reads: int, processes: int, *, faults: bool) -> dict[str, object]:
+async def run(given: argparse.Namespace) -> dict[str, object]:
     """Play on servers of its own."""
     with tempfile.TemporaryDirectory(prefix="cito-bench-") as folder:
         home = Path(folder)
@@ -57,13 +60,20 @@ async def run(reads: int, processes: int, *, faults: bool) -> dict[str, object]:
             valkey = Valkey(other)
             try:
                 shelf = Shelf(type(urls)(urls.admin, urls.owner, urls.app, valkey.url), home, uuid4())
-                trouble = Trouble(valkey, pause_seconds=4) if faults else None
-                history = await play(shelf, home, reads=reads, count=processes, faults=trouble)
+                trouble = Trouble(valkey, pause_seconds=8) if given.faults else None
+                history = await play(
+                    shelf,
+                    home,
+                    reads=given.reads,
+                    count=given.processes,
+                    faults=trouble,
+                    seconds=given.seconds,
+                )
             finally:
                 valkey.stop()
         print(*history.own_stale[:20], sep="\n", file=sys.stderr)
         made = trouble.made if trouble else {}
-        return {"faults": made, "processes": processes, **history.summary()}
+        return {"faults": made, "processes": given.processes, **history.summary()}
 
 
 if __name__ == "__main__":
