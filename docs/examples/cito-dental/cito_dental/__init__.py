@@ -80,7 +80,7 @@ async def chairs_on_floor(
     floor: Annotated[int, QueryParameter(ge=-5, le=200)],
 ) -> Response[Chairs]:
     """Answer the chairs on one floor of the caller's clinic."""
-    return await answer(request, await context.cache.get(CHAIRS, Floor(floor), caller.clinic_id))
+    return await answer(request, context.cache.get(CHAIRS, Floor(floor), caller.clinic_id))
 
 
 # what it declares
