@@ -99,16 +99,16 @@ async def test_bypassed_a_batch_is_one_query_also_while_its_keys_are_being_read(
 
 
 async def test_a_crowd_over_several_processes_makes_one_query(shelf: Shelf) -> None:
-    """1,000 concurrent misses over four processes."""
+    """1,000 concurrent misses over three processes."""
     context = multiprocessing.get_context("spawn")
-    barrier, loads = context.Barrier(4), context.Queue()
-    children = [context.Process(target=crowd, args=(shelf, barrier, loads)) for _ in range(4)]
+    barrier, loads = context.Barrier(3), context.Queue()
+    children = [context.Process(target=crowd, args=(shelf, barrier, loads)) for _ in range(3)]
     for child in children:
         child.start()
-    counts = [await asyncio.to_thread(loads.get, timeout=60) for _ in children]
+    counts = [await asyncio.to_thread(loads.get, timeout=200) for _ in children]
     for child in children:
         child.join()
-    assert sorted(counts) == [0, 0, 0, 1]
+    assert sorted(counts) == [0, 0, 1]
 
 
 async def test_a_caller_who_leaves_does_not_disturb_the_others(shelf: Shelf) -> None:
