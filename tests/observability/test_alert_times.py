@@ -176,7 +176,7 @@ async def faulty(
                 Owned("x", Target(operation=name, p95_ms=50, error_rate=0.01))
                 for name in ("get_patient", "find_patient")
             ),
-            jobs=(Owned("x", Job(name="purge", run=_nothing, every_seconds=60)),),
+            jobs=(Owned("x", Job(name="purge", run=_nothing, every_seconds=30)),),
             cache_families=(Owned("x", FAMILY),),
         )
         database = await Database.open(settings.database, own.app, queries)
