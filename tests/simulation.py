@@ -90,6 +90,7 @@ class Faults:
     failover: float = 0.0  # to an older state, at a moment
     flush: bool = False
     relay_dies: bool = False
+    relay_stops: float = 0.0  # between its poll and its beat, for a while
     cuts: bool = False
     turn: float = 0.00001  # of the server's loop: answers leave within it, pushes at its end
 
@@ -421,6 +422,7 @@ class Notes:
 
     database: Database
     rng: random.Random
+    stops: float
     taken: list[str] = field(default_factory=list)
     oldest_seconds: float = 0.0
 
@@ -432,6 +434,8 @@ class Notes:
         await asyncio.sleep(delay(self.rng))
         self.taken = list(self.database.outbox)
         await asyncio.sleep(delay(self.rng))
+        if self.stops and self.rng.random() < self.stops:
+            await asyncio.sleep(self.rng.random() * 0.5)
         return self.taken
 
     async def done(self, mark: tuple[bytes, int] | None) -> None:
@@ -620,7 +624,7 @@ class World:
                 await asyncio.sleep(self.rng.random() * 1.5)
 
     async def _lead(self) -> None:
-        notes = Notes(self.database, self.rng)
+        notes = Notes(self.database, self.rng, self.faults.relay_stops)
         relay = Relay(
             notes,
             Tier(self.server),
@@ -692,6 +696,7 @@ def faults_of(seed: int) -> Faults:
         flush=pick() < 0.2,
         relay_dies=pick() < 0.3,
         cuts=pick() < 0.3,
+        relay_stops=0.1 if pick() < 0.3 else 0.0,
     )
 
 

@@ -213,7 +213,7 @@ def an_invalidation_leaves_what_is_being_filled(patch: Patch) -> None:
 
 
 REMOVALS: list[tuple[Callable[[Patch], None], Faults]] = [
-    (heartbeat_vouches_after_one_step, Faults(stalls=True, crash=1, relay_dies=True)),
+    (heartbeat_vouches_after_one_step, Faults(crash=1, relay_stops=0.3)),
     (heartbeat_counts_before_it_is_confirmed, Faults(crash=1, turn=0.1)),
     (staleness_is_hoped_for, Faults(relay_dies=True, crash=1)),
     (a_cut_feed_flushes_nothing, Faults(cuts=True)),
