@@ -136,7 +136,7 @@ async def test_a_foreign_patient_takes_the_same_work_as_a_missing_one(clinics: S
         done = []
         for method, path, more in asked * 2:
             answer = await clinics.client.request(method, f"/api/patients{path}", headers=headers, **more)  # type: ignore[arg-type]
-            timing = re.sub(r"dur=[\d.]+", "", answer.headers["server-timing"])
+            timing = re.sub(r"dur=[\d.]+", "", answer.headers["server-timing"].partition(", total")[0])
             done.append(
                 (answer.status_code, timing.replace("shared", "local"))
             )  # which tier: the heartbeat says
