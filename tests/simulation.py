@@ -91,7 +91,8 @@ class Faults:
     flush: bool = False
     relay_dies: bool = False
     relay_stops: float = 0.0  # between its poll and its beat, for a while
-    cuts: bool = False
+    slow: float = 0.0  # seconds that the answer to a load takes
+    cuts: float = 0.0  # of a feed, at a moment
     turn: float = 0.00001  # of the server's loop: answers leave within it, pushes at its end
 
 
@@ -490,7 +491,7 @@ class World:
         async def load(_on: Any, key: ItemKey) -> Versions:
             await asyncio.sleep(delay(rng))
             version = self.database.version(key.id)
-            await asyncio.sleep(delay(rng))
+            await asyncio.sleep(delay(rng) + self.faults.slow)
             return Versions([version])
 
         async def load_pair(_on: Any, key: PairKey) -> Versions:
@@ -656,7 +657,7 @@ class World:
                 server.fail_over()
             if faults.flush and rng.random() < 0.02:
                 server.flush()
-            if faults.cuts and rng.random() < 0.03 and server.feeds:
+            if rng.random() < faults.cuts and server.feeds:
                 rng.choice(server.feeds).cut()
 
     async def play(self, steps: int) -> None:
@@ -695,7 +696,7 @@ def faults_of(seed: int) -> Faults:
         failover=0.02 if pick() < 0.3 else 0.0,
         flush=pick() < 0.2,
         relay_dies=pick() < 0.3,
-        cuts=pick() < 0.3,
+        cuts=0.03 if pick() < 0.3 else 0.0,
         relay_stops=0.1 if pick() < 0.3 else 0.0,
     )
 

@@ -216,8 +216,8 @@ REMOVALS: list[tuple[Callable[[Patch], None], Faults]] = [
     (heartbeat_vouches_after_one_step, Faults(crash=1, relay_stops=0.3)),
     (heartbeat_counts_before_it_is_confirmed, Faults(crash=1, turn=0.1)),
     (staleness_is_hoped_for, Faults(relay_dies=True, crash=1)),
-    (a_cut_feed_flushes_nothing, Faults(cuts=True)),
-    (a_feed_that_is_back_keeps_what_was_filled_meanwhile, Faults(cuts=True)),
+    (a_cut_feed_flushes_nothing, Faults(cuts=0.1)),
+    (a_feed_that_is_back_keeps_what_was_filled_meanwhile, Faults(cuts=0.3)),
     (a_lost_heartbeat_is_taken_up, Faults(failover=0.02)),
     (a_failed_bump_is_forgotten, Faults(lost=0.1)),
     (no_witness_is_asked_for, Faults(failover=0.3)),
@@ -225,13 +225,13 @@ REMOVALS: list[tuple[Callable[[Patch], None], Faults]] = [
     (a_neighbours_failed_bump_is_not_heard_of, Faults(lost=0.1)),
     (nobody_looks_at_the_board, Faults()),
     (any_copy_is_current, Faults()),
-    (the_slot_is_watched_after_the_read, Faults()),
-    (anybody_joins_any_flight, Faults()),
-    (anybody_joins_a_load_without_stamps, Faults(lost=0.3)),
+    (the_slot_is_watched_after_the_read, Faults(slow=0.05)),
+    (anybody_joins_any_flight, Faults(slow=0.05)),
+    (anybody_joins_a_load_without_stamps, Faults(lost=0.7, slow=0.05)),
     (the_writer_does_not_bump, Faults()),
     (the_relay_forgets_the_notes, Faults(crash=1)),
     (a_load_by_other_stamps_is_joined, Faults()),
-    (an_invalidation_leaves_what_is_being_filled, Faults()),
+    (an_invalidation_leaves_what_is_being_filled, Faults(slow=0.05)),
 ]
 
 
