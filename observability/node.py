@@ -28,7 +28,7 @@ class Node:
     """The telemetry of all processes that share one home.
 
     Args:
-        folder: `<home>/run/telemetry`; made if it is not there.
+        folder: within `<home>/run/telemetry`; made if it is not there.
         bounds: of all histograms.
     """
 

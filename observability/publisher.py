@@ -65,7 +65,9 @@ class Publisher:
             budgets=budgets or {},
             query_targets_ns={name: int(ms * _MS) for name, ms in (query_targets_ms or {}).items()},
         )
-        self.node = Node(settings.home / "run" / "telemetry", self.bounds)
+        # Of these plugins alone: what another choice of plugins left behind is no part of this API.
+        chosen = "+".join(sorted(settings.plugins)) or "none"
+        self.node = Node(settings.home / "run" / "telemetry" / chosen, self.bounds)
         self.exporters = build(settings.observability, self.bounds, self.node.number, wall)
         self.recorder.spans = self.exporters.spans
         self._before: dict[tuple[str, tuple[str, ...]], float] = {}  # metric, labels -> last total

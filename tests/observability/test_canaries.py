@@ -149,7 +149,8 @@ async def test_no_marker_is_found_anywhere(
             total = plugin.watch.node.slots()[plugin.watch.node.number].total
             emf = "\n".join(embedded(total, "Cito", plugin.watch.bounds, 1e9)).encode()
             kept = site.assembly.settings.home / "run" / "telemetry"
-            telemetry = b"".join(path.read_bytes() for path in kept.iterdir() if path.is_file())
+            telemetry = b"".join(path.read_bytes() for path in kept.rglob("*") if path.is_file())
+            assert telemetry
             with psycopg.connect(site.urls.owner) as owner:
                 history = str(owner.execute("select * from performance_metrics").fetchall()).encode()
             shared_tier = cached(site.urls.cache)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -206,6 +207,18 @@ async def test_without_the_plugin_nothing_of_it_is_there(open_site: OpenSite) ->
         assert plugin.request_finished not in site.assembly.registry.request_subscribers
         for path in ("/metrics", "/api/admin/performance", "/admin/performance"):
             assert (await site.client.get(path, headers=site.headers("admin"))).status_code == 404
+
+
+async def test_a_plugin_that_is_left_out_leaves_no_row_behind(open_site: OpenSite, home: Path) -> None:
+    async with open_site(plugins=("medications",), home=home / "left-out") as site:
+        await site.client.get("/api/medications?search=aspirin", headers=site.headers())
+
+        async def counted() -> bool:
+            return "search_formulary" in [row["operation"] for row in (await asked(site))["operations"]]
+
+        await until(counted)
+    async with open_site(plugins=("drugs",), home=home / "left-out") as site:
+        assert "formulary" not in json.dumps(await asked(site))
 
 
 async def test_how_far_invalidations_are_behind_is_measured(site: Site) -> None:
