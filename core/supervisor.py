@@ -77,17 +77,31 @@ class Supervisor:
         self._parts = parts
         self._run = run
         self._say = say
-        self._stopping = False
+        self.stopping = False
 
     def start(self) -> None:
         """Start all parts."""
         for part in self._parts:
             self._spawn(part)
 
+    @contextlib.contextmanager
+    def heeding(self) -> Iterator[None]:
+        """Note SIGINT and SIGTERM in `stopping`; an exception in the midst of anything could get lost there."""
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stopping = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def watch(self, *, poll_seconds: float = 0.1) -> None:
-        """Restart parts that end, with backoff, until SIGINT or SIGTERM."""
-        with self._signals():
-            while not self._stopping:
+        """Restart parts that end, with backoff, until SIGINT or SIGTERM, or `stopping` already."""
+        with self.heeding():
+            while not self.stopping:
                 for part in self._parts:
                     self._look_after(part)
                 time.sleep(poll_seconds)
@@ -131,15 +145,3 @@ class Supervisor:
         elif now >= part.restart_at:
             part.restart_at = 0.0
             self._spawn(part)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stopping = True
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -27,6 +27,9 @@ from cito.core.audit.sync import sync_forever
 
 BATCH_ROWS = 2_000
 SHIP_SECONDS = 0.1
+# Requests come first: between two batches it rests three times as long as the first took, until so much is waiting.
+_REST = 3
+_HURRY_FROM_JOURNALS = 64  # of 4 MiB each
 RETRY_SECONDS = 0.5
 _log = logging.getLogger("cito.audit")
 
@@ -97,13 +100,20 @@ class Shipper:
                 del self._journals[chain]
         return len(sealed)
 
+    def pause_seconds(self, shipped: int, took_seconds: float) -> float:
+        """Return how long to rest after a batch of `shipped` rows: short where there was nothing to do."""
+        if not shipped:
+            return SHIP_SECONDS
+        return _REST * took_seconds if len(self._journals) < _HURRY_FROM_JOURNALS else 0.0
+
     async def _ship_forever(self) -> None:
         while True:
             try:
                 async with store(self._url) as database:
                     while True:
-                        if not await self.ship_once(database):
-                            await asyncio.sleep(SHIP_SECONDS)
+                        began = time.monotonic()
+                        shipped = await self.ship_once(database)
+                        await asyncio.sleep(self.pause_seconds(shipped, time.monotonic() - began))
             except asyncio.CancelledError:
                 with contextlib.suppress(psycopg.Error):
                     await self.ship_all()

@@ -42,10 +42,11 @@ def serve(assembly: Assembly, clock: datetime | None) -> None:
             asyncio.run(seed(assembly, urls, None, None))
         supervisor = Supervisor(_parts(assembly, clock), settings.home.resolve() / "run", _say)
         try:
-            supervisor.start()
-            _wait_until_ready(settings, supervisor)
-            _introduce(assembly)
-            supervisor.watch()
+            with supervisor.heeding():
+                supervisor.start()
+                if _becomes_ready(settings, supervisor):
+                    _introduce(assembly)
+                supervisor.watch()
         finally:
             supervisor.stop()
 
@@ -100,19 +101,24 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> None:
+def _becomes_ready(settings: Settings, supervisor: Supervisor) -> bool:
+    """Wait until the API is ready; False: it is to stop before that."""
     deadline = time.monotonic() + _READY_SECONDS
     own = ssl.create_default_context()  # our own process, whoever signed its certificate
     own.check_hostname, own.verify_mode = False, ssl.CERT_NONE
     url = f"{_base(settings)}/ready"
-    while time.monotonic() < deadline and "api" not in supervisor.ended():
+    while not supervisor.stopping:
+        if time.monotonic() > deadline or "api" in supervisor.ended():
+            fail(
+                ["the API did not become ready; its log is above, and `cito doctor` says more"], CANNOT_REACH
+            )
         try:
             urllib.request.urlopen(url, timeout=2, context=own).close()  # noqa: S310 - our own http URL
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
         else:
-            return
-    fail(["the API did not become ready; its log is above, and `cito doctor` says more"], CANNOT_REACH)
+            return True
+    return False
 
 
 def _introduce(assembly: Assembly) -> None:

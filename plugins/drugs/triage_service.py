@@ -183,8 +183,11 @@ def _order(asked: Medication, resolution: Resolution) -> Order:
 
 
 def _written_alike(strength: str | None) -> str | None:
-    """Return a strength as one within a name is returned: "1,000 mgs" is `1000 mg`."""
-    return strength and (read(f"x {strength}").parsed.strength or strength)
+    """Return a strength as one within a name is returned: "1,000 mgs" is `1000 mg`; what is more than that, as typed."""
+    if strength is None:
+        return None
+    asked = read(f"x {strength}")
+    return asked.readings[-1].parsed.strength or strength if asked.core == "x" else strength
 
 
 def _shown(at: int, asked: Medication, order: Order, verdict: Verdict) -> TriagedMedication:

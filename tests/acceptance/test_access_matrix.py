@@ -255,7 +255,8 @@ async def test_metrics_are_for_admins(stage: Stage) -> None:
 async def test_no_answer_of_another_clinic_differs_from_one_about_nothing(stage: Stage) -> None:
     """A foreign id and an id that nobody has are the same answer, byte for byte."""
     foreign, missing = await stage.patient(), str(uuid4())
-    headers = stage.headers("nurse", OTHER_CLINIC) | {"X-Request-Id": "same"}
+    same = {"X-Request-Id": "same", "traceparent": f"00-{7:032x}-00f067aa0ba902b7-00"}
+    headers = stage.headers("nurse", OTHER_CLINIC) | same
     answers = [
         await stage.site.client.get(f"/api/patients/{one}", headers=headers) for one in (foreign, missing)
     ]

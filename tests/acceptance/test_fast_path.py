@@ -153,10 +153,10 @@ async def test_a_write_ends_the_memo_and_shows_at_the_next_read(
 
 
 async def test_a_write_through_another_process_ends_the_memo_before_its_push_is_read(
-    ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, long = ways
-    path, headers = f"/api/patients/{patient['id']}", fast.site.headers()
+    path, headers = f"/api/patients/{patient['id']}", seeded.headers()
     version = (await warm(fast, path, **headers)).json()["version"]
     entry = next(entry for memo in fast.app._memos.values() if (entry := memo.entry()) is not None)
     board = entry.plan.look.__self__
@@ -283,7 +283,8 @@ async def test_a_stream_of_reads_and_changes_is_the_same_both_ways(
             assert changed.status_code == 200
             for way in (fast, long):
                 await shows(way, paths[0], version + 1, callers[0])
-        more = {"X-Request-Id": f"step-{step}"}  # problem documents name it
+        # Problem documents name both.
+        more = {"X-Request-Id": f"step-{step}", "traceparent": f"00-{step + 1:032x}-00f067aa0ba902b7-00"}
         more |= {"If-None-Match": etag} if choose.random() < 0.3 else {}
         await fast.get(path, **headers, **more)  # fills the memo of one and the local cache of the other
         await long.get(path, **headers, **more)

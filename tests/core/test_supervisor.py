@@ -102,3 +102,17 @@ def test_a_suspended_part_still_stops_in_order(tmp_path: Path) -> None:
     supervisor.stop()
     assert part.process is not None
     assert part.process.returncode == 0
+
+
+def test_a_signal_that_comes_while_something_else_runs_is_not_lost(tmp_path: Path) -> None:
+    class Interrupted:
+        def __del__(self) -> None:  # whatever is raised here, nobody hears of it
+            os.kill(os.getpid(), signal.SIGINT)
+
+    supervisor = Supervisor([Part("api", python(WAITS), stop_seconds=20)], tmp_path, print)
+    with supervisor.heeding():
+        supervisor.start()
+        Interrupted()
+        supervisor.watch()
+    supervisor.stop()
+    assert supervisor.ended() == ["api"]

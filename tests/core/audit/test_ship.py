@@ -11,7 +11,7 @@ import pytest
 
 from cito.core.audit.journal import Journal
 from cito.core.audit.retention import retire
-from cito.core.audit.ship import Shipper
+from cito.core.audit.ship import SHIP_SECONDS, Shipper
 from cito.core.audit.store import store, store_directly
 from cito.core.audit.sync import wait_until_shipped
 from cito.core.embedded import Urls
@@ -107,6 +107,20 @@ async def test_a_database_that_goes_away_loses_nothing(audited: Urls, folder: Pa
     await asyncio.gather(shipper, return_exceptions=True)
     assert value(audited.app, THINGS) == 300
     assert (await checked(audited)).faults == []
+
+
+async def test_requests_come_first_until_much_is_waiting(audited: Urls, folder: Path) -> None:
+    shipper = Shipper(folder, audited.app, KEY)
+    assert shipper.pause_seconds(0, 0.5) == SHIP_SECONDS
+    assert shipper.pause_seconds(2_000, 0.5) == 1.5
+    journals = [Journal(folder) for _ in range(64)]
+    for journal in journals:
+        journal.write(entry(1))
+    async with store(audited.app) as database:
+        await shipper.ship_once(database)
+    assert shipper.pause_seconds(2_000, 0.5) == 0.0
+    for journal in journals:
+        journal.close()
 
 
 async def test_two_shippers_take_turns(audited: Urls, folder: Path) -> None:

@@ -207,9 +207,9 @@ def count_trips(context: Context) -> list[str]:
     assert shared is not None
     read, store = shared.read, shared.store
 
-    async def noted_read(wanted: Any) -> Any:
+    async def noted_read(*wanted: Any) -> Any:
         trips.append("read")
-        return await read(wanted)
+        return await read(*wanted)
 
     async def noted_store(values: Any) -> None:
         trips.append("store")
