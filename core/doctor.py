@@ -125,7 +125,7 @@ async def _app_checks(assembly: Assembly, connection: Connection, urls: Urls) ->
 
 async def cache_finding(url: str) -> Finding:
     """Return whether the shared cache answers, and is new enough."""
-    client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+    client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, driver_info=None)
     try:
         facts: dict[str, Any] = await client.info("server")
     except (redis.RedisError, OSError):

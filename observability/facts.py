@@ -59,6 +59,7 @@ class Facts:
             socket_timeout=DEADLINE_SECONDS,
             socket_connect_timeout=DEADLINE_SECONDS,
             retry=Retry(NoBackoff(), 0),
+            driver_info=None,
         )
         self._before: tuple[float, float] | None = None  # uptime, CPU seconds
         self._evicted: int | None = None

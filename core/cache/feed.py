@@ -64,7 +64,11 @@ class Feed:
         period_seconds: float,
     ) -> None:
         self._pool = ConnectionPool.from_url(
-            url, protocol=3, socket_connect_timeout=_CUT_AFTER_SECONDS, retry=Retry(NoBackoff(), 0)
+            url,
+            protocol=3,
+            socket_connect_timeout=_CUT_AFTER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,
         )
         self._names = names
         self._changed = changed

@@ -18,7 +18,7 @@ _COMMANDS = (
     *("get", "mget", "set", "del", "incrby", "pexpire", "pttl", "time", "ping", "hello", "eval", "evalsha"),
     "scan",
     "dbsize",
-    *("client|tracking", "client|setinfo", "client|setname", "client|id", "select", "info"),
+    *("client|tracking", "client|setname", "client|id", "select", "info"),
 )
 
 Progress = Callable[[str, int, int], None]

@@ -324,6 +324,7 @@ def connect(url: str, deadline_seconds: float) -> Redis:
         socket_timeout=None,  # `_guarded` times the whole command
         socket_connect_timeout=deadline_seconds,
         retry=Retry(NoBackoff(), 0),
+        driver_info=None,  # nothing is said of the client: Redis 7.0 does not know the command, so no rule may name it
     )
     return Redis.from_pool(pool)
 
