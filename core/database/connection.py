@@ -20,7 +20,7 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Transformer
 
-from cito.core.database.errors import DatabaseProblem, connection_lost, refusal
+from cito.core.database.errors import DatabaseProblem, connection_lost, no_answer, refusal
 from cito.core.database.parameters import Wire
 
 _ROWS = pq.ExecStatus.TUPLES_OK
@@ -81,9 +81,14 @@ class Connection:
         idle_since: `time.monotonic` when it was last given back.
         through_pooler: a transaction pooler stands between: each batch may meet another server process.
         prepares: statements are prepared for the next batch; not through a pooler that does not carry them along.
+
+    Args:
+        connection: psycopg's, just opened.
+        answer_seconds: a batch that is not answered by then breaks the connection. The server keeps the
+            statements' own limits; this one holds when it has fallen silent and leaves the connection open.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], answer_seconds: float) -> None:
         self.broken = False
         self.settled = True
         self.through_pooler = False
@@ -94,13 +99,14 @@ class Connection:
         self._pgconn = connection.pgconn
         self._pgconn.enter_pipeline_mode()
         self._loop = asyncio.get_running_loop()
+        self._answer_seconds = answer_seconds
         self._waiter: asyncio.Future[None] | None = None
         self._prepared: dict[str, Loads] = {}
         self._fd = self._pgconn.socket
         self._loop.add_reader(self._fd, self._readable)
 
     @classmethod
-    async def open(cls, url: str, timeout_seconds: float) -> Connection:
+    async def open(cls, url: str, timeout_seconds: float, answer_seconds: float) -> Connection:
         """Connect.
 
         Raises:
@@ -111,7 +117,7 @@ class Connection:
                 raw = await psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=None)
         except (psycopg.Error, TimeoutError, OSError):
             raise connection_lost("connect") from None
-        return cls(raw)
+        return cls(raw, answer_seconds)
 
     @property
     def backend_pid(self) -> int:
@@ -130,11 +136,13 @@ class Connection:
         `settle` has read the rest.
 
         Raises:
-            DatabaseProblem: what the server refused, without values.
+            DatabaseProblem: what the server refused, without values; NoAnswer: nothing came in time.
             StalePlan: send it again.
         """
         expected: deque[tuple[Answer, Command]] = deque()
         self.settled = False
+        due = self._loop.time() + self._answer_seconds
+        limit = self._loop.call_at(due, self._break)
         try:
             for command in batch:
                 if not self.prepares:
@@ -155,7 +163,10 @@ class Connection:
             return await self._results(expected)
         except psycopg.OperationalError:
             self._break()
-            raise connection_lost(batch[-1].name) from None
+            lost = no_answer if self._loop.time() >= due else connection_lost
+            raise lost(batch[-1].name) from None
+        finally:
+            limit.cancel()
 
     async def settle(self) -> None:
         """After a cancelled `run`: read what is still to come, or break.
@@ -188,12 +199,12 @@ class Connection:
 
     async def _flush(self) -> None:
         while self._pgconn.flush():  # the socket is full: large parameters
-            writable = self._loop.create_future()
-            self._loop.add_writer(self._fd, _wake, writable)
+            self._loop.add_writer(self._fd, self._wake)
             try:
-                await writable
+                await self._wait()
             finally:
-                self._loop.remove_writer(self._fd)
+                if not self.broken:  # else the number may be another connection's by now
+                    self._loop.remove_writer(self._fd)
 
     async def _results(self, expected: deque[tuple[Answer, Command]]) -> list[Any]:
         results: list[Any] = []
@@ -255,21 +266,19 @@ class Connection:
         except psycopg.OperationalError:
             self._break()
             return
-        if self._waiter is not None:
-            _wake(self._waiter)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _break(self) -> None:
         if self.broken:
             return
         self.broken = self.settled = True
         self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
         self._pgconn.finish()
-        if self._waiter is not None:
-            _wake(self._waiter)
+        self._wake()
         if self.on_broken is not None:
             self.on_broken(self)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -58,13 +58,23 @@ class Pool:
         size: the most connections.
         acquire_timeout_seconds: a caller waits no longer, for a connection or for its opening.
         idle_seconds: a connection unused for longer is closed.
+        answer_seconds: a batch waits no longer for its answers.
     """
 
-    def __init__(self, url: str, *, size: int, acquire_timeout_seconds: float, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int,
+        acquire_timeout_seconds: float,
+        idle_seconds: float,
+        answer_seconds: float,
+    ) -> None:
         self.url = url
         self._size = size
         self._timeout = acquire_timeout_seconds
         self._idle_seconds = idle_seconds
+        self._answer_seconds = answer_seconds
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
         self._opening = 0
@@ -172,7 +182,9 @@ class Pool:
             raise pool_full(query)
         self._opening += 1
         try:
-            connection = await Connection.open(self.url, max(0.05, deadline - monotonic()))
+            connection = await Connection.open(
+                self.url, max(0.05, deadline - monotonic()), self._answer_seconds
+            )
         except BaseException:
             self._opening -= 1
             self._pass_on(None)

@@ -47,6 +47,10 @@ class ConnectionLost(DatabaseProblem, Unavailable):
     """The server went away: whether a write reached it is not known."""
 
 
+class NoAnswer(ConnectionLost):
+    """The server fell silent and its time is over: not tried again."""
+
+
 class PoolFull(DatabaseProblem, Unavailable):
     """No connection within the deadline, or too many callers wait already."""
 
@@ -80,6 +84,7 @@ _SENTENCES: dict[type[DatabaseProblem], str] = {
     Contention: "someone else is changing the same data; try again",
     TimedOut: "the database took too long",
     ConnectionLost: "the database is not available",
+    NoAnswer: "the database is not available",
     PoolFull: "the database is busy",
     QueryFailed: "the query failed",
 }
@@ -94,6 +99,11 @@ def refusal(sqlstate: str, query: str, constraint: str = "") -> DatabaseProblem:
 def connection_lost(query: str) -> DatabaseProblem:
     """Return the problem of a connection that ended before the answer."""
     return _make(ConnectionLost, "", query, "")
+
+
+def no_answer(query: str) -> DatabaseProblem:
+    """Return the problem of a connection that stayed open without an answer."""
+    return _make(NoAnswer, "", query, "")
 
 
 def pool_full(query: str) -> DatabaseProblem:

@@ -26,6 +26,7 @@ Committed = Callable[[Sequence[str]], Awaitable[None]]
 
 _LEAST_TIMEOUT_MS = 500.0
 _TIMEOUT_PER_TARGET = 50
+_ANSWER_GRACE_SECONDS = 1.0  # the server's own limit comes first, and its refusal has time to arrive
 
 
 class PoolSettings(Protocol):
@@ -102,6 +103,7 @@ class Database:
                 size=size or settings.pool_max,
                 acquire_timeout_seconds=settings.acquire_timeout_seconds,
                 idle_seconds=settings.idle_seconds,
+                answer_seconds=settings.statement_timeout_seconds + _ANSWER_GRACE_SECONDS,
             )
             for each in (url, *settings.replicas)
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from cito.core.database.connection import Command, StalePlan
-from cito.core.database.errors import ConnectionLost
+from cito.core.database.errors import ConnectionLost, NoAnswer
 from cito.core.database.rows import row_maker
 from cito.core.database.timing import timed
 
@@ -61,8 +60,12 @@ class Reader:
                 return answer
         for _ in range(_ATTEMPTS):
             # Read-only by the server's word: to repeat it can change nothing.
-            with suppress(ConnectionLost, StalePlan):
+            try:
                 return await self._once((scope, command))
+            except NoAnswer:
+                raise  # whoever asked has waited long enough
+            except (ConnectionLost, StalePlan):
+                continue
         return await self._once((scope, command))
 
     async def _once(self, batch: Sequence[Command]) -> Any:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from cito.core.database import errors
+from cito.core.database import pool as pool_module
 from cito.core.database.connections import WAIT_BOUNDS_MS
 from cito.core.telemetry import Record, What, current_record
 
@@ -187,6 +192,45 @@ async def test_terminated_connections_cost_idempotent_reads_nothing(wards, figur
     figure(f"{killed} connections terminated under load: {failed} of {done} reads failed")
     assert killed >= 20
     assert failed <= done / 1000
+
+
+@contextmanager
+def silent(database) -> Iterator[None]:
+    """Halt the server process of the only connection: it neither reads nor answers, and hangs up on nobody."""
+    (connection,) = database.pool._open
+    pid = connection.backend_pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_read_of_a_server_that_falls_silent_ends_in_time(wards, monkeypatch):
+    """It is not tried again: its time is over. The next one is answered by a new connection."""
+    monkeypatch.setattr(pool_module, "_ANSWER_GRACE_SECONDS", 0.2)
+    async with wards.open(pool_max=1, statement_timeout_seconds=0.1) as database:
+        key = wards.WardKey(A, A)
+        await wards.find.one(database.reader(A), key)
+        with silent(database):
+            async with asyncio.timeout(5):
+                with pytest.raises(errors.NoAnswer):
+                    await wards.find.one(database.reader(A), key)
+                assert await wards.find.one(database.reader(A), key) is None
+        assert (database.figures().lost, database.figures().active) == (1, 0)
+
+
+async def test_a_write_that_a_silent_server_does_not_even_read_ends_in_time(wards, monkeypatch):
+    """The parameters fill the socket: what is waited for is room."""
+    monkeypatch.setattr(pool_module, "_ANSWER_GRACE_SECONDS", 0.2)
+    async with wards.open(pool_max=1, statement_timeout_seconds=0.1) as database:
+        await wards.find.one(database.reader(A), wards.WardKey(A, A))
+        with silent(database):
+            async with asyncio.timeout(5):
+                with pytest.raises(errors.NoAnswer):
+                    async with database.transaction(A) as tx:
+                        await wards.rename.one(tx, wards.Rename(A, A, "x" * 4_000_000))
+        assert (database.figures().lost, database.figures().active) == (1, 0)
 
 
 async def test_an_idle_connection_that_dies_is_noticed_before_it_is_used(wards):
