@@ -89,6 +89,18 @@ async def both(
     raise AssertionError(f"{path}: never through the cache both ways")
 
 
+async def agreed(
+    fast: Way, long: Way, path: str, headers: dict[str, str]
+) -> tuple[httpx.Response, httpx.Response]:
+    """Ask both ways, again for as long as one may not have heard of the last write: a second, by the protocol."""
+    until = asyncio.get_running_loop().time() + 1.0
+    while True:
+        one, other = await both(fast, long, path, headers)
+        if told(one) == told(other) or asyncio.get_running_loop().time() > until:
+            return one, other
+        await asyncio.sleep(0.02)
+
+
 async def both_local(
     fast: Way, long: Way, path: str, headers: dict[str, str]
 ) -> tuple[httpx.Response, httpx.Response]:
@@ -288,7 +300,7 @@ async def test_a_stream_of_reads_and_changes_is_the_same_both_ways(
         more |= {"If-None-Match": etag} if choose.random() < 0.3 else {}
         await fast.get(path, **headers, **more)  # fills the memo of one and the local cache of the other
         await long.get(path, **headers, **more)
-        one, other = await both(fast, long, path, {**headers, **more})
+        one, other = await agreed(fast, long, path, {**headers, **more})
         assert told(one) == told(other), (step, path)
         etag = one.headers.get("etag", etag)
     assert fast.fast > count + 30

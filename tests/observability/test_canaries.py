@@ -121,7 +121,9 @@ async def fail(site: Site, canary: Canary, errors: list[bytes]) -> None:
 def cached(url: str) -> bytes:
     """Return all keys and values of the shared tier."""
     with redis.Redis.from_url(url) as server:
-        kept = [b"%s = %s" % (key, server.dump(key)) for key in server.scan_iter(count=1000)]
+        kept = [
+            b"%s = %s" % (key, server.dump(key) or b"(expired since)") for key in server.scan_iter(count=1000)
+        ]
     assert kept
     return b"\n".join(kept)
 
