@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -66,13 +65,6 @@ class Row(msgspec.Struct, array_like=True, frozen=True):
     trace_id: str
     purpose: str | None
 
-    @property
-    def occurred_at(self) -> datetime:
-        """The moment as PostgreSQL stores it."""
-        return datetime.fromtimestamp(self.occurred_us // 1_000_000, UTC).replace(
-            microsecond=self.occurred_us % 1_000_000
-        )
-
 
 encode_entry = msgspec.json.Encoder().encode
 decode_entry = msgspec.json.Decoder(Entry).decode
@@ -126,8 +118,8 @@ def seal(key: bytes, previous: bytes, row: Row) -> bytes:
     return hmac.digest(key, previous + _encode_row(row), "sha256")
 
 
-def row_id(row: Row, sealed: bytes) -> UUID:
+def row_number(row: Row, sealed: bytes) -> int:
     """Return the row's UUIDv7: its time, and bits of its seal, so that sending it again gives the same id."""
     random = int.from_bytes(sealed[:10]) & ((1 << 74) - 1)
     milliseconds = row.occurred_us // 1_000
-    return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & ((1 << 62) - 1))
+    return milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & ((1 << 62) - 1)

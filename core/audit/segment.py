@@ -105,9 +105,12 @@ class Segment:
         """Return where the whole records behind an offset end."""
         return max((end for _, end in self.read(offset)), default=offset)
 
-    def goes_on(self, offset: int) -> bool:
-        """Whether anything was written from an offset on; whether it is whole, `read` knows."""
-        return offset + _LENGTH.size <= self.size and _LENGTH.unpack_from(self.map, offset)[0] != 0
+    def written_behind(self, offset: int) -> int:
+        """Return where what was written behind an offset ends; whether it is whole, `read` knows, at more cost."""
+        last = self.size - _RECORD.size
+        while offset <= last and (length := _LENGTH.unpack_from(self.map, offset)[0]):
+            offset += _RECORD.size + length
+        return offset
 
     @property
     def shipped(self) -> int:

@@ -23,13 +23,14 @@ from cito.core.audit.entry import CLOSED, Row, decode_entry, encode_entry, rows_
 from cito.core.audit.journal import marker
 from cito.core.audit.segment import FIRST, SUFFIX, Segment
 from cito.core.audit.store import Store, seal_rows, store
-from cito.core.audit.sync import sync_forever
+from cito.core.audit.sync import syncing
 
-BATCH_ROWS = 2_000
+BATCH_ROWS = 1_000
 SHIP_SECONDS = 0.1
-# Requests come first: between two batches it rests three times as long as the first took, until so much is waiting.
-_REST = 3
-_HURRY_FROM_JOURNALS = 64  # of 4 MiB each
+# Requests come first: a batch is followed by a rest that is so many times as long, less the more is waiting.
+_REST = 9
+_NO_REST_FROM_JOURNALS = 32  # of 4 MiB each
+_LONGEST_REST_SECONDS = 0.5  # a batch that a stalled server held up is no reason for more
 RETRY_SECONDS = 0.5
 _log = logging.getLogger("cito.audit")
 
@@ -67,8 +68,7 @@ class Shipper:
         with contextlib.ExitStack() as stack:
             stack.callback(self._close)
             stack.enter_context(await _leadership(self._folder))
-            syncing = asyncio.create_task(sync_forever(self._folder, sync_seconds))
-            stack.callback(syncing.cancel)
+            stack.enter_context(syncing(self._folder, sync_seconds))
             await self._ship_forever()
 
     async def ship_all(self) -> int:
@@ -104,7 +104,8 @@ class Shipper:
         """Return how long to rest after a batch of `shipped` rows: short where there was nothing to do."""
         if not shipped:
             return SHIP_SECONDS
-        return _REST * took_seconds if len(self._journals) < _HURRY_FROM_JOURNALS else 0.0
+        patience = max(0.0, 1 - len(self._journals) / _NO_REST_FROM_JOURNALS)
+        return min(_REST * patience * took_seconds, _LONGEST_REST_SECONDS)
 
     async def _ship_forever(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
@@ -12,13 +12,16 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from cito.core.audit.entry import CLOSED, OPENED, Entry, Row, row_id, rows_of, seal
+from cito.core.audit.entry import CLOSED, OPENED, Entry, Row, row_number, rows_of, seal
 from cito.core.audit.journal import marker
 from cito.core.database.sql import read_queries
 from cito.core.ids import new_id
 
 _SQL = {name: block.text for name, block in read_queries(files("cito.sql") / "core" / "audit.sql").items()}
 _FETCH = 2_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_US = 86_400_000_000
+_encode = msgspec.json.Encoder().encode
 
 
 class Store:
@@ -30,18 +33,14 @@ class Store:
 
     def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
-        self._months: set[tuple[int, int]] = set()
+        self._days: set[int] = set()  # since the epoch; the partitions of their months are there
 
     async def insert(self, sealed: Sequence[tuple[Row, bytes]]) -> None:
         """Add rows; all of them or none."""
-        for row, _ in sealed:
-            moment = row.occurred_at
-            if (moment.year, moment.month) not in self._months:
-                await self._run("audit_ensure_month", moment)
-                self._months.add((moment.year, moment.month))
-        await self._run(
-            "audit_insert", msgspec.json.encode([_as_json(row, mark) for row, mark in sealed]).decode()
-        )
+        for day in {row.occurred_us // _DAY_US for row, _ in sealed} - self._days:
+            await self._run("audit_ensure_month", _EPOCH + timedelta(days=day))
+            self._days.add(day)
+        await self._run("audit_insert", _encode([_stored(row, mark) for row, mark in sealed]).decode())
 
     async def chain_end(self, chain: UUID) -> tuple[int, bytes] | None:
         """Return sequence and seal of a chain's last row that has arrived."""
@@ -123,7 +122,45 @@ def month_of(moment: datetime) -> date:
     return moment.astimezone(UTC).date().replace(day=1)
 
 
-def _as_json(row: Row, mark: bytes) -> dict[str, object]:
-    fields: dict[str, object] = {name: getattr(row, name) for name in row.__struct_fields__}
-    del fields["occurred_us"]
-    return {**fields, "occurred_at": row.occurred_at, "id": row_id(row, mark), "seal": f"\\x{mark.hex()}"}
+class _Stored(msgspec.Struct, frozen=True, gc=False):
+    """A row as PostgreSQL reads it from JSON: every column of `cito.audit_event` by its name."""
+
+    occurred_at: datetime
+    id: str
+    actor: str
+    role: str
+    clinic_id: UUID | None
+    action: str
+    outcome: str
+    resource: str
+    resource_id: str | None
+    patient_id: UUID | None
+    request_id: str
+    trace_id: str
+    purpose: str | None
+    chain: UUID
+    sequence: int
+    ordinal: int
+    seal: str
+
+
+def _stored(row: Row, mark: bytes) -> _Stored:
+    return _Stored(
+        _EPOCH + timedelta(microseconds=row.occurred_us),
+        f"{row_number(row, mark):032x}",
+        row.actor,
+        row.role,
+        row.clinic_id,
+        row.action,
+        row.outcome,
+        row.resource,
+        row.resource_id,
+        row.patient_id,
+        row.request_id,
+        row.trace_id,
+        row.purpose,
+        row.chain,
+        row.sequence,
+        row.ordinal,
+        f"\\x{mark.hex()}",
+    )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 from collections.abc import Container, Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 from cito.core.audit.segment import FIRST, SUFFIX, Segment
 
+_log = logging.getLogger("cito.audit")
 BACKLOG_BYTES = 2_000_000  # some seconds of the most that one node can write
 
 
@@ -20,22 +24,15 @@ class Syncer:
         self._seen: dict[Path, tuple[Segment, int]] = {}
         self._changed_ns = 0
 
-    @property
-    def due(self) -> bool:
-        """Whether there may be something to sync; a look of some microseconds, 200 times a second."""
-        if self._folder.stat().st_mtime_ns != self._changed_ns:
-            return True
-        return any(segment.goes_on(before) for segment, before in self._seen.values())
-
     def sync_once(self) -> int:
-        """Sync what was written since the last time; returns how many journals that were."""
-        changed_ns = self._folder.stat().st_mtime_ns
+        """Sync what was written since the last time; returns how many journals that were. A few us where none was."""
+        changed_ns = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - 200 times a second
         if changed_ns != self._changed_ns:
-            self._changed_ns = changed_ns
             self._look()
+            self._changed_ns = changed_ns
         synced = 0
         for path, (segment, before) in self._seen.items():
-            end = segment.end_behind(before)
+            end = segment.written_behind(before)
             if end != before:
                 segment.sync()
                 self._seen[path] = (segment, end)
@@ -64,16 +61,31 @@ def open_journals(folder: Path, known: Container[Path] = ()) -> Iterator[tuple[P
                 yield path, Segment.open(path)
 
 
-async def sync_forever(folder: Path, seconds: float) -> None:
-    """Sync every few milliseconds until cancelled."""
-    syncer = Syncer(folder)
+@contextlib.contextmanager
+def syncing(folder: Path, seconds: float) -> Iterator[None]:
+    """Sync every few milliseconds for the length of a block, on a thread of its own: sealing may not delay it."""
+    stop = Event()
+    thread = Thread(target=_sync_until, args=(stop, folder, seconds), name="cito-audit-sync", daemon=True)
+    thread.start()
     try:
-        while True:
-            await asyncio.sleep(seconds)
-            if syncer.due:
-                await asyncio.to_thread(syncer.sync_once)
+        yield
     finally:
-        syncer.close()
+        stop.set()
+        thread.join()
+
+
+def _sync_until(stop: Event, folder: Path, seconds: float) -> None:
+    syncer = Syncer(folder)
+    failing = False
+    while not stop.wait(seconds):
+        try:
+            syncer.sync_once()
+            failing = False
+        except OSError as error:  # a disk in trouble: what is not synced is tried again with the next round
+            if not failing:
+                _log.error("audit events cannot be forced to the disk: %s", type(error).__name__)
+            failing = True
+    syncer.close()
 
 
 async def wait_until_shipped(folder: Path, seconds: float) -> bool:

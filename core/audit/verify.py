@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from cito.core.audit.entry import CLOSED, OPENED, Row, row_id, seal
+from cito.core.audit.entry import CLOSED, OPENED, Row, row_number, seal
 from cito.core.audit.store import Store
 
 _EPOCH, _FAR = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -80,7 +80,7 @@ async def _verify_chain(
             verdict.faults.append(
                 f"chain {chain}: rows missing between {begins} and {row.sequence}.{row.ordinal}"
             )
-        elif seal(key, previous, row) != sealed or row_id(row, sealed) != event_id:
+        elif seal(key, previous, row) != sealed or row_number(row, sealed) != event_id.int:
             verdict.faults.append(f"chain {chain}: row {row.sequence}.{row.ordinal} was changed")
         previous, last = sealed, row
     if last is not None and last.action != CLOSED:

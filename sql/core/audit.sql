@@ -9,8 +9,7 @@ select cito.audit_ensure_month(:moment)
 -- Adds sealed rows, given as one JSON array; those that are there already stay as they are.
 -- returns: rows
 insert into cito.audit_event
-select (jsonb_populate_record(null::cito.audit_event, one)).*
-from jsonb_array_elements(:rows::jsonb) as one
+select * from json_populate_recordset(null::cito.audit_event, :rows::json)
 on conflict do nothing
 
 -- name: audit_chain_end(chain)

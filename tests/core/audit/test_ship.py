@@ -109,16 +109,19 @@ async def test_a_database_that_goes_away_loses_nothing(audited: Urls, folder: Pa
     assert (await checked(audited)).faults == []
 
 
-async def test_requests_come_first_until_much_is_waiting(audited: Urls, folder: Path) -> None:
+async def test_requests_come_first_the_less_the_more_is_waiting(audited: Urls, folder: Path) -> None:
     shipper = Shipper(folder, audited.app, KEY)
-    assert shipper.pause_seconds(0, 0.5) == SHIP_SECONDS
-    assert shipper.pause_seconds(2_000, 0.5) == 1.5
-    journals = [Journal(folder) for _ in range(64)]
-    for journal in journals:
-        journal.write(entry(1))
+    assert shipper.pause_seconds(0, 0.04) == SHIP_SECONDS
+    assert shipper.pause_seconds(1_000, 0.04) == pytest.approx(0.36)
+    assert shipper.pause_seconds(1_000, 40) == 0.5
+    journals: list[Journal] = []
     async with store(audited.app) as database:
-        await shipper.ship_once(database)
-    assert shipper.pause_seconds(2_000, 0.5) == 0.0
+        for expected in (0.18, 0.0):
+            journals += [Journal(folder) for _ in range(16)]
+            for journal in journals:
+                journal.write(entry(1))
+            await shipper.ship_once(database)
+            assert shipper.pause_seconds(1_000, 0.04) == pytest.approx(expected)
     for journal in journals:
         journal.close()
 
