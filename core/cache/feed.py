@@ -18,7 +18,6 @@ from typing import Any, Final
 from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from cito.core.cache.keys import Names
 from cito.core.cache.pulse import Pulse
@@ -67,6 +66,7 @@ class Feed:
             url,
             protocol=3,
             socket_connect_timeout=_CUT_AFTER_SECONDS,
+            socket_timeout=_CUT_AFTER_SECONDS,  # of the log-in and of writes; `_listen` waits without end
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
         )
@@ -100,7 +100,8 @@ class Feed:
             connection = self._pool.make_connection()  # type: ignore[no-untyped-call] # redis-py
             try:
                 await self._live(connection)
-            except* (RedisError, OSError, TimeoutError) as errors:
+            except* Exception as errors:  # noqa: BLE001 - whatever it is: a feed that ends ends all local hits
+                # redis-py raises an AttributeError where a connection ends while it writes
                 log.debug("cache feed: %s", [type(error).__name__ for error in errors.exceptions])
                 leave_if_told()  # a group's errors outweigh the cancellation that caused them
             finally:

@@ -18,7 +18,7 @@ import msgspec
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from cito.core.cache.keys import Names
 from cito.core.tasks import end
@@ -276,7 +276,7 @@ class SharedTier:
                 reply = await self._client.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py
         except NoScriptError:
             raise
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # also what is none of redis-py's own, as uvloop's of a closed connection
             self._failed(error)
             raise SharedAway from error
         finally:
@@ -297,7 +297,8 @@ class SharedTier:
             try:
                 async with asyncio.timeout(self._deadline):
                     await self._client.execute_command("PING")  # type: ignore[no-untyped-call] # redis-py
-            except (RedisError, OSError, TimeoutError):
+            except Exception as error:  # noqa: BLE001 - whatever it is: a probe that ends leaves the breaker open
+                log.debug("shared cache still away (%s)", type(error).__name__)
                 continue
             self._probe = None
             log.warning("shared cache back")
