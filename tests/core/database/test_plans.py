@@ -14,6 +14,8 @@ from cito.core.database.reports import index_report, query_report
 from cito.core.database.sql import NamedQuery
 from cito.core.declarations import Index
 
+ROWS = 5_000
+LARGE = 2_000  # far from it: PostgreSQL estimates the size of a table
 FILL = """insert into wards select '00000000-0000-0000-0000-00000000000a', gen_random_uuid(), 'w' || n, n
           from generate_series(1, %s) as n"""
 FLOOR = Index(name="wards_floor", table="wards", serves=("by_floor",), because="wards are listed by floor")
@@ -63,7 +65,7 @@ BY_FLOOR = query("by_floor", "select id from wards where clinic_id = $1 and floo
 async def indexed(wards_for):
     """Wards with their index, which is only copied."""
     with wards_for() as wards:
-        wards.admin(FILL, 5000)
+        wards.admin(FILL, ROWS)
         await apply_indexes(wards.urls.owner, [FLOOR], DDL)
         yield wards
 
@@ -75,7 +77,7 @@ def filled(wards_for, indexed):
         yield wards
 
 
-async def verdict(wards, asked: NamedQuery, index=FLOOR, large_rows=5000):
+async def verdict(wards, asked: NamedQuery, index=FLOOR, large_rows=LARGE):
     (proof,) = await verify_indexes(wards.urls.owner, wards.urls.app, [asked], [index], large_rows=large_rows)
     return proof
 
@@ -141,7 +143,7 @@ async def test_an_index_that_only_the_planner_looks_at_is_unused(filled):
 
 
 async def test_on_a_small_table_it_is_only_shown_that_the_index_could_serve(filled):
-    assert (await verdict(filled, BY_FLOOR, large_rows=5001)).verdict == "usable"
+    assert (await verdict(filled, BY_FLOOR, large_rows=2 * ROWS)).verdict == "usable"
 
 
 async def test_beside_a_small_table_a_large_one_may_not_be_read_whole(filled):
@@ -152,7 +154,7 @@ async def test_beside_a_small_table_a_large_one_may_not_be_read_whole(filled):
     for comparison, said in (("= $2", ("proven", ())), ("+ 0 = $2", ("failed", ("wards_floor",)))):
         asked = query("by_floor", text.format(comparison), "clinic_id", "floor", examples=(SEVENTH,))
         (proof,) = await verify_indexes(
-            filled.urls.owner, filled.urls.app, [asked], [FLOOR, beds], large_rows=5000
+            filled.urls.owner, filled.urls.app, [asked], [FLOOR, beds], large_rows=LARGE
         )
         assert (proof.verdict, proof.unused) == said, "\n".join(proof.plan)
         assert proof.because.endswith("beds is small")
