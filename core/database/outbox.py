@@ -5,13 +5,18 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-import psycopg
+from psycopg.conninfo import make_conninfo
 
+from cito.core.database.connection import Command, Connection, StalePlan
+from cito.core.database.errors import DatabaseProblem
+from cito.core.database.parameters import Wire
 from cito.core.database.sql import read_queries
 from cito.core.tasks import whole
 
 MOST = 1000
 """Notes taken in one step."""
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 _OPTIONS = (
     "-c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000 -c application_name=cito_relay"
 )
@@ -36,7 +41,7 @@ class Outbox:
         oldest_seconds: age of the oldest note that was taken last, by the database's clock; 0.0: there was none.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.oldest_seconds = 0.0
 
@@ -47,21 +52,15 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
+        connecting = Connection.open(make_conninfo(url, options=_OPTIONS), _CONNECT_SECONDS, _ANSWER_SECONDS)
         try:
-            connecting = psycopg.AsyncConnection.connect(
-                url,
-                autocommit=True,
-                cursor_factory=psycopg.AsyncRawCursor,
-                options=_OPTIONS,
-                connect_timeout=5,
-            )
-            return cls(await whole(connecting, lambda connection: connection.pgconn.finish()))
-        except psycopg.Error as error:
+            return cls(await whole(connecting, Connection.close))
+        except DatabaseProblem as error:
             raise OutboxError(type(error).__name__) from None
 
     async def close(self) -> None:
         """Close the connection; leadership and what was taken but not done go back."""
-        await self._connection.close()
+        self._connection.close()
 
     async def lead(self) -> bool:
         """Become the one relay, if there is no other.
@@ -69,8 +68,8 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
-        row = (await self._run("try_lead"))[0]
-        return bool(row[0])
+        ((leads,),) = await self._run(_command("try_lead"))
+        return bool(leads)
 
     async def deployment(self) -> str:
         """Return which database of which server this is.
@@ -78,8 +77,8 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
-        row = (await self._run("relay_deployment"))[0]
-        return str(row[0])
+        ((deployment,),) = await self._run(_command("relay_deployment"))
+        return str(deployment)
 
     async def mark(self) -> Mark:
         """Return how far the heartbeat was when stamps were last set.
@@ -87,7 +86,7 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
-        epoch, counter, timeline, now = (await self._run("read_mark"))[0]
+        ((epoch, counter, timeline, now),) = await self._run(_command("read_mark"))
         return Mark(bytes(epoch), counter, intact=timeline == now)
 
     async def take(self) -> list[str]:
@@ -97,10 +96,10 @@ class Outbox:
             OutboxError: the database is away.
         """
         self.oldest_seconds = 0.0
-        ((waiting,),) = await self._run("anything_stale")
+        ((waiting,),) = await self._run(_ANYTHING)
         if not waiting:  # most of the time: one round trip, no transaction
             return []
-        taken = await self._run("take_stale", MOST, begin=True)
+        taken = await self._run(_command("begin_transaction"), _command("take_stale", b"%d" % MOST))
         self.oldest_seconds = max((seconds for _, seconds in taken), default=0.0)
         return [tag for tag, _ in taken]
 
@@ -110,9 +109,13 @@ class Outbox:
         Raises:
             OutboxError: the database is away; the notes come again, which costs misses and nothing else.
         """
+        if not self._connection.in_transaction:
+            return  # nothing was taken
+        ending = [_command("commit_transaction")]
         if mark is not None:
-            await self._run("write_mark", *mark)
-        await self._end(commit=True)
+            epoch, counter = mark
+            ending.insert(0, _command("write_mark", b"\\x" + epoch.hex().encode(), b"%d" % counter))
+        await self._run(*ending)
 
     async def backlog(self) -> tuple[int, float]:
         """Return how many notes wait, and for how many seconds the oldest of them.
@@ -120,7 +123,7 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
-        count, seconds = (await self._run("outbox_backlog"))[0]
+        ((count, seconds),) = await self._run(_command("outbox_backlog"))
         return count, seconds
 
     async def undo(self) -> None:
@@ -129,23 +132,25 @@ class Outbox:
         Raises:
             OutboxError: the database is away.
         """
-        await self._end(commit=False)
+        if self._connection.in_transaction:
+            await self._run(_command("rollback_transaction"))
 
-    async def _run(self, name: str, *values: object, begin: bool = False) -> list[tuple[Any, ...]]:
+    async def _run(self, *batch: Command) -> Any:
+        """Send a batch in one flush; return the last one's rows."""
         try:
-            if begin:
-                await self._connection.set_autocommit(False)
-            cursor = await self._connection.execute(_QUERIES[name].text.encode(), values)
-            return await cursor.fetchall() if cursor.description else []
-        except psycopg.Error as error:
-            raise OutboxError(type(error).__name__) from None
-
-    async def _end(self, *, commit: bool) -> None:
-        try:
-            await (self._connection.commit() if commit else self._connection.rollback())
-            await self._connection.set_autocommit(True)
-        except psycopg.Error as error:
+            return (await self._connection.run(batch))[-1]
+        except (DatabaseProblem, StalePlan) as error:
             raise OutboxError(type(error).__name__) from None
 
 
-_QUERIES = read_queries(files("cito.sql") / "core" / "relay.sql")
+def _command(name: str, *values: Wire) -> Command:
+    block = _QUERIES[name]
+    return Command(name, block.text, values, None if block.returns == "rows" else tuple)
+
+
+_QUERIES = {
+    name: block
+    for file in ("relay.sql", "session.sql")
+    for name, block in read_queries(files("cito.sql") / "core" / file).items()
+}
+_ANYTHING = _command("anything_stale")
