@@ -6,11 +6,10 @@ reason, or is none.
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
 from typing import Any
 
 import pytest
+from counting import instructions_of
 
 from cito.core.telemetry import Record, What
 from cito.observability import plugin
@@ -58,18 +57,4 @@ def _event(name: str, ns: int, code: str) -> Any:
 def test_a_finished_request_is_folded_in_few_instructions(record: Record, most: int) -> None:
     with plugin._recording(recorder()):
         plugin.request_finished(record)  # its series are known from here on
-        instructions = 0
-
-        def note(frame: FrameType, event: str, _: object) -> Any:
-            nonlocal instructions
-            frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            instructions += event == "opcode"
-            return note
-
-        before = sys.gettrace()
-        sys.settrace(note)
-        try:
-            plugin.request_finished(record)
-        finally:
-            sys.settrace(before)
-    assert instructions <= most
+        assert instructions_of(lambda: plugin.request_finished(record)) <= most

@@ -12,10 +12,10 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
+from counting import calls_of, instructions_of
 
 from cito.core.settings import Settings
 from cito.observability.histogram import bounds_with
@@ -63,37 +63,13 @@ async def _send(_: Any) -> None: ...
 
 
 def test_a_hit_makes_few_calls(hit: Callable[[], None]) -> None:
-    counts = {"call": 0, "c_call": 0}
-
-    def note(_: FrameType, event: str, __: object) -> None:
-        if event in counts:
-            counts[event] += 1
-
-    sys.setprofile(note)
-    try:
-        hit()
-    finally:
-        sys.setprofile(None)
-    assert counts["call"] <= MOST_PYTHON_CALLS, counts
-    assert counts["c_call"] <= MOST_C_CALLS, counts
+    of_python, of_c = calls_of(hit)
+    assert of_python <= MOST_PYTHON_CALLS
+    assert of_c <= MOST_C_CALLS
 
 
 def test_a_hit_runs_few_instructions(hit: Callable[[], None]) -> None:
-    instructions = 0
-
-    def note(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal instructions
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        instructions += event == "opcode"
-        return note
-
-    before = sys.gettrace()
-    sys.settrace(note)
-    try:
-        hit()
-    finally:
-        sys.settrace(before)
-    assert instructions <= MOST_INSTRUCTIONS, instructions
+    assert instructions_of(hit) <= MOST_INSTRUCTIONS
 
 
 def test_a_hit_needs_little_memory_and_keeps_none(hit: Callable[[], None]) -> None:
