@@ -19,7 +19,6 @@ from cito.core.database.errors import DatabaseProblem, pool_full
 from cito.core.database.sql import read_queries
 from cito.core.telemetry import What, current_record
 
-WAIT_BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
 _WAITING_PER_CONNECTION = 16  # longer queues could not be served within the acquire deadline
 _CORE = read_queries(files("cito.sql") / "core" / "session.sql")
 _ROLLBACK = Command("rollback_transaction", _CORE["rollback_transaction"].text, (), None)
@@ -33,7 +32,6 @@ class PoolFigures(msgspec.Struct, frozen=True):
         size: the most connections it may have.
         idle, active, waiting: connections free and in use; callers in the queue.
         acquired: how often a connection was handed out.
-        waits: how many of those waited at most `WAIT_BOUNDS_MS[i]`; the last one: longer.
         shed: callers refused at once, the queue being full.
         timed_out: callers refused after the acquire deadline.
         lost: connections that the server or the network ended.
@@ -44,7 +42,6 @@ class PoolFigures(msgspec.Struct, frozen=True):
     active: int
     waiting: int
     acquired: int
-    waits: tuple[int, ...]
     shed: int
     timed_out: int
     lost: int
@@ -83,8 +80,7 @@ class Pool:
         self._closed = False
         self._through_pooler = False
         self._prepares = True
-        self._waits = [0] * (len(WAIT_BOUNDS_MS) + 1)
-        self._shed = self._timed_out = self._lost = 0
+        self._acquired = self._shed = self._timed_out = self._lost = 0
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -111,14 +107,14 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             if not connection.broken:
-                self._waits[0] += 1
+                self._acquired += 1
                 return connection
         start_ns = perf_counter_ns()
         try:
-            return await self._wait_or_open(query)
+            connection = await self._wait_or_open(query)
+            self._acquired += 1
+            return connection
         finally:
-            waited_ms = (perf_counter_ns() - start_ns) / 1e6
-            self._waits[next((i for i, b in enumerate(WAIT_BOUNDS_MS) if waited_ms <= b), -1)] += 1
             record = current_record.get()
             if record is not None:
                 record.add(What.POOL_WAIT, query, start_ns)
@@ -149,8 +145,7 @@ class Pool:
             idle=len(self._idle),
             active=len(self._open) - len(self._idle),
             waiting=len(self._waiters),
-            acquired=sum(self._waits),
-            waits=tuple(self._waits),
+            acquired=self._acquired,
             shed=self._shed,
             timed_out=self._timed_out,
             lost=self._lost,
