@@ -29,7 +29,7 @@ def doses_of(items: Sequence[Item]) -> list[Dose]:
     """Return the amounts of a text, one for each instruction in it.
 
     Raises:
-        Unreadable: a bare number may be anything.
+        Unreadable: a bare number may be anything; "in the morning and 2 at night" does not say how many in the morning.
         Doubtful: "take 2 daily", "2 doses daily": two at once, or one twice.
     """
     bare = any(isinstance(item.fact, Amount) and not item.fact.unit for item in items)
@@ -37,16 +37,21 @@ def doses_of(items: Sequence[Item]) -> list[Dose]:
     if bare and hourly:  # "8 qh", "4-6 prn hourly": every 8, every 4 to 6?
         raise Unreadable("a number beside an hourly interval")
     groups: list[list[Amount]] = [[]]
+    timed = False
     for at, item in enumerate(items):
         fact = item.fact
         if isinstance(fact, Amount):
+            if timed and not groups[0] and any(isinstance(i.fact, Occasions) for i in items[at + 1 :]):
+                raise Unreadable("an amount for one time of several")
             if not fact.unit:
                 _check_bare(items, at)
             if fact.unit in _OCCASIONS and fact.high > 1:
                 _check_occasions(items, at)
             groups[-1].append(fact)
-        elif not isinstance(fact, TIMELESS) and groups[-1]:
-            groups.append([])
+        else:
+            timed = timed or isinstance(fact, Occasions)
+            if not isinstance(fact, TIMELESS) and groups[-1]:
+                groups.append([])
     return [_dose(group) for group in groups if group]
 
 

@@ -174,10 +174,12 @@ def _listed_hour(piece: str, before: list[str]) -> str | None:
 
 
 def _number(piece: str) -> str:
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})+", piece):
+    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+", piece):
         return piece.replace(",", "")
     if "," in piece or piece.count(".") > 1:
-        return UNKNOWN  # a decimal comma, a date
+        return UNKNOWN  # a decimal comma ("0,125"), a date
+    if re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", piece):
+        return UNKNOWN  # "1.000 mg" is one, or a thousand
     return f"0{piece}" if piece.startswith(".") else piece
 
 

@@ -6,15 +6,18 @@ least off the text. Whatever is merely alike becomes a suggestion that a person 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from cito.plugins.drugs.folding import squash
 from cito.plugins.drugs.models import Drug, Kind, Parsed, Resolution, Status, Suggestion
-from cito.plugins.drugs.parsing import MAX_PHRASE_WORDS, MAX_WORDS, Request
+from cito.plugins.drugs.parsing import MAX_PHRASE_WORDS, MAX_WORDS, Reading, Request
 from cito.plugins.drugs.ranking import ranked
 
 _STEPS = (Kind.GENERIC, Kind.BRAND, Kind.KEYWORD)
+_SHARES = re.compile(r"(?<!\S)(?P<one>\d+)[/-](?P<other>\d+)(?!\S)")
+_WHOLE = 100
 
 
 class Alias(NamedTuple):
@@ -78,8 +81,13 @@ def _named(request: Request, names: Sequence[str], known: Knowledge, most: int) 
         found, kind = _exact(name, known)
         if not found:
             continue
-        if reading.dropped_number and (numbered := _numbered(request, found, known)):
-            suggestions = ranked(request, numbered, most=most)
+        suspect = (
+            _numbered(request, found, known) or _mixed(reading, found, known)
+            if reading.dropped_number
+            else []
+        )
+        if suspect:
+            suggestions = ranked(request, suspect, most=most)
             return Resolution(Status.SUGGEST, suggestions=suggestions, parsed=request.parsed)
         return _decided(found, kind.value, reading.parsed, most)
     return None
@@ -111,6 +119,18 @@ def _numbered(request: Request, found: Iterable[Drug], known: Knowledge) -> list
         and key[len(core) :].replace("/", "").isdigit()
     ]
     return others and [*others, *(alias for alias in near if alias.drug.id in ids)]
+
+
+def _mixed(reading: Reading, found: Sequence[Drug], known: Knowledge) -> list[Alias]:
+    """Return what makes a ratio suspect: shares of a whole, beside a drug of one ingredient.
+
+    "Humalog 75/25" is a mixture of two insulins, and no strength of Humalog.
+    """
+    shares = _SHARES.search(reading.parsed.strength or "")
+    whole = shares is not None and int(shares["one"]) + int(shares["other"]) == _WHOLE
+    if not whole or any(len(drug.ingredients) > 1 for drug in found):
+        return []
+    return [alias for alias in known.named(squash(reading.name)) if alias.drug in found]
 
 
 def _by_ingredients(words: tuple[str, ...], known: Knowledge) -> list[Drug]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from cito.plugins.drugs.folding import MAX_NAME_LENGTH, fold, slips, squash
@@ -27,11 +27,14 @@ _STRENGTH = re.compile(
     rf"(?<![\w.,/+-]){_AMOUNT}(?:[/+:-](?:{_AMOUNT}|(?:{_UNIT})(?![a-z0-9])))*(?![\w.,])(?!-[a-z])"
 )
 _PIECE = re.compile(rf"(?P<number>{_NUMBER})?\s?(?P<unit>{_UNIT})?(?P<joint>[/+:-]|$)")
-_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _LONGEST = max(phrase.count(" ") + 1 for phrase in (*FORMS, *ROUTES, *RELEASE))
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _WORDS = re.compile(r"[\s/+,-]+")
 _JOINING = frozenset({"and", "with", "plus"})
+# Other writings of the names of salts, by the one that vocabularies use.
+_WRITINGS = {"hcl": "hydrochloride", "hbr": "hydrobromide", "sulphate": "sulfate"}
+_WRITING = re.compile(rf"(?<![\w-])(?:{'|'.join(_WRITINGS)})(?![\w-])")
 
 
 class Reading(NamedTuple):
@@ -110,7 +113,14 @@ def _taken_apart(stripped: str) -> Request:
     named = any(kind == "w" for kind, _, _ in marked)
     core = readings[-1].name if named else ""
     words = words_of(core)
-    return Request(folded, tuple(readings), core, words, _without(marked, "rn").parsed, valid=True)
+    written = tuple(chain.from_iterable(map(_writings, readings)))
+    return Request(folded, written, core, words, _without(marked, "rn").parsed, valid=True)
+
+
+def _writings(reading: Reading) -> tuple[Reading, ...]:
+    """Return a reading, and the same with its salts written out: "metformin hcl", "metformin hydrochloride"."""
+    name = _WRITING.sub(lambda match: _WRITINGS[match[0]], reading.name)
+    return (reading,) if name == reading.name else (reading, reading._replace(name=name))
 
 
 # A marked word: kind (w name, s strength, n bare number, f form, o route, r release), text, canonical writing.
@@ -164,12 +174,17 @@ def _strength(text: str) -> tuple[str, str]:
         per = bool(written) and written[-1].endswith("/")
         if unit and UNITS[unit] in PER_ONLY and not per:
             return "w", ""
-        amount = _THOUSANDS.sub("", number).replace(",", ".") if number else ""
+        amount = _number(number) if number else ""
         canonical = UNITS[unit] if unit else ""
         units.append(canonical)
         gap = " " if amount and canonical and canonical != "%" else ""
         written.append(f"{amount}{gap}{canonical}{joint}")
     return ("s" if any(units) else "n"), "".join(written)
+
+
+def _number(text: str) -> str:
+    """Return a number with a decimal point: `1,000` is a thousand, `0,125` an eighth."""
+    return text.replace(",", "" if _THOUSANDS.fullmatch(text) else ".")
 
 
 def _without(marked: list[Marked], dropped: str) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from cito.plugins.clinical.vocabulary import Severity
@@ -11,38 +12,60 @@ from cito.plugins.drugs.triage_models import Allergen, Order, Reason, Route
 from cito.plugins.drugs.triage_rules import AllergyClass, Rules
 
 _SEVERE = {Severity.SEVERE, Severity.LIFE_THREATENING}
+_JOINED = re.compile(r"[,;/&+]|\b(?:and|or)\b", re.IGNORECASE)
+_AROUND = re.compile(
+    r"^(?:allergic|allergy) to |^allergy:? |"
+    r" (?:allergy|allergies|antibiotics?|class|drugs?|group|medications?|medicines?|reactions?)$"
+)
 
 
 def check_allergies(orders: Sequence[Order], allergens: Sequence[Allergen], rules: Rules) -> Iterator[Reason]:
     """Yield the reasons of each order against each allergy. A substance that nobody knows goes to a person."""
     for allergen in allergens:
-        key = squash(fold(allergen.allergy.substance))
-        named = rules.class_names.get(key)
-        drug = allergen.resolution.drug
-        if named is None and drug is None:
-            if key not in rules.other_allergens:
-                yield _unknown(allergen)
-            continue
+        named, known = _classes_named(allergen.allergy.substance, rules)
+        source = None if named and known else allergen.resolution.drug
+        if not known and source is None:
+            yield _unknown(allergen)
         for at, order in enumerate(orders):
             if order.resolution.drug is not None:
-                yield from _against(at, order.resolution.drug, allergen, named, rules)
+                yield from _against(at, order.resolution.drug, allergen, source, named, rules)
 
 
-def _against(at: int, drug: Drug, allergen: Allergen, named: str | None, rules: Rules) -> Iterator[Reason]:
-    source = allergen.resolution.drug if named is None else None
+def _classes_named(substance: str, rules: Rules) -> tuple[frozenset[str], bool]:
+    """Return the classes that a text names ("penicillins and sulfa drugs"), and whether it names nothing else."""
+    whole = squash(fold(substance))
+    parts = {whole} if _listed(whole, rules) else {squash(_bare(part)) for part in _JOINED.split(substance)}
+    named = frozenset(rules.class_names[part] for part in parts if part in rules.class_names)
+    return named, bool(parts - {""}) and all(_listed(part, rules) for part in parts - {""})
+
+
+def _bare(text: str) -> str:
+    """Return a folded text without what is only said about an allergy: "allergic to penicillin antibiotics"."""
+    text, before = fold(text), ""
+    while text != before:
+        text, before = _AROUND.sub("", text), text
+    return text
+
+
+def _listed(key: str, rules: Rules) -> bool:
+    return key in rules.class_names or key in rules.other_allergens
+
+
+def _against(
+    at: int, drug: Drug, allergen: Allergen, source: Drug | None, named: frozenset[str], rules: Rules
+) -> Iterator[Reason]:
     if source is not None:
         mine, theirs = _folded(drug.ingredients), _folded(source.ingredients)
         if mine == theirs:
             yield _reason("direct", at, allergen, drug, severe=Route.BLOCKED)
         elif mine & theirs:
             yield _reason("ingredient", at, allergen, drug, severe=Route.BLOCKED)
-    for shared in _shared(drug, source, named, rules):
+    for shared in _shared(drug, named.union(source.classes if source is not None else ()), rules):
         yield _reason("class", at, allergen, drug, severe=shared.severe, by=shared)
 
 
-def _shared(drug: Drug, source: Drug | None, named: str | None, rules: Rules) -> list[AllergyClass]:
-    """Return the classes that the allergy reaches and the drug belongs to; a narrow one hides its parent."""
-    reached = {named} if named is not None else set(source.classes if source is not None else ())
+def _shared(drug: Drug, reached: frozenset[str], rules: Rules) -> list[AllergyClass]:
+    """Return the classes that an allergy reaches and the drug belongs to; a narrow one hides its parent."""
     reached &= rules.allergy_classes.keys()
     parents = {rules.allergy_classes[name].parent for name in reached if name} - {""}
     mine = {name for name in drug.classes if name in rules.allergy_classes}

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
 from cito.plugins.clinical.timing import Status, Timing
 from cito.plugins.drugs.triage_models import Order
+from cito.plugins.drugs.triage_strength import IN_MG, milligrams_in
 
-_IN_MG = {"mg": Fraction(1), "g": Fraction(1000), "mcg": Fraction(1, 1000), "ug": Fraction(1, 1000)}
-_STRENGTH = re.compile(
-    r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>mg|mcg|ug|g)(?:\s*/\s*(?P<volume>\d+(?:\.\d+)?)?\s*ml)?",
-    re.IGNORECASE,
-)
 _PIECES = {
     "",
     "tablet",
@@ -41,10 +36,10 @@ def milligrams_at_once(order: Order) -> Fraction | None:
     dose = timing.dose
     if dose is None:
         return _pieces(order, Fraction(1))
-    if dose.unit in _IN_MG:
-        return dose.high * _IN_MG[dose.unit]
+    if dose.unit in IN_MG:
+        return dose.high * IN_MG[dose.unit]
     if dose.unit == "ml":
-        strength = strength_of(order)
+        strength = milligrams_in(order.strength)
         return None if strength is None or strength[1] is None else dose.high * strength[0] / strength[1]
     return _pieces(order, dose.high) if dose.unit in _PIECES else None
 
@@ -61,19 +56,8 @@ def milligrams_a_day(order: Order) -> Fraction | None:
 
 
 def _pieces(order: Order, number: Fraction) -> Fraction | None:
-    strength = strength_of(order)
+    strength = milligrams_in(order.strength)
     return None if strength is None or strength[1] is not None else number * strength[0]
-
-
-def strength_of(order: Order) -> tuple[Fraction, Fraction | None] | None:
-    """Return (mg, ml that hold them) of a written strength; None: none, or several."""
-    if not order.strength:
-        return None
-    match = _STRENGTH.fullmatch(order.strength.strip())
-    if match is None:
-        return None
-    volume = None if "/" not in match[0] else Fraction(match["volume"] or 1)
-    return Fraction(match["amount"]) * _IN_MG[match["unit"].lower()], volume
 
 
 def doses_a_day(timing: Timing) -> Fraction | None:

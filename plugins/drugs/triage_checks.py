@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from cito.plugins.clinical.timing import Status as TimingStatus
 from cito.plugins.drugs.folding import fold
 from cito.plugins.drugs.models import Drug, Status
-from cito.plugins.drugs.triage_amounts import doses_a_day, milligrams_a_day, milligrams_at_once, strength_of
+from cito.plugins.drugs.triage_amounts import doses_a_day, milligrams_a_day, milligrams_at_once
 from cito.plugins.drugs.triage_models import Order, Reason, Route
-from cito.plugins.drugs.triage_rules import Rules
+from cito.plugins.drugs.triage_rhythm import check_rhythm
+from cito.plugins.drugs.triage_rules import DoseLimit, Rules
+from cito.plugins.drugs.triage_strength import lacks_unit, same_strength
 
-_USUAL_DOSES_A_DAY = 4
+_FAR_LESS = 10
 _UNRESOLVED = {
     Status.SUGGEST: ("unconfirmed_match", "only similar names are known: someone must say which is meant"),
     Status.AMBIGUOUS: (
@@ -50,7 +53,7 @@ def check_order(at: int, order: Order, rules: Rules, jurisdiction: str) -> Itera
     yield from _read(at, order)
     if drug is not None:
         yield from _amounts(at, order, drug, rules)
-        yield from _too_often(at, order, drug, rules)
+        yield from check_rhythm(at, order, drug, rules)
 
 
 def _controlled(at: int, drug: Drug, rules: Rules, jurisdiction: str) -> Iterator[Reason]:
@@ -65,9 +68,9 @@ def _controlled(at: int, drug: Drug, rules: Rules, jurisdiction: str) -> Iterato
 
 
 def _strength(at: int, order: Order) -> Iterator[Reason]:
-    """A strength beside the name must not be another than the one in the name; a bare number may lack its unit."""
+    """A strength beside the name must not be another than the one in the name."""
     named = order.resolution.parsed.strength
-    if named and order.strength and order.strength.split()[0] != named.split()[0]:
+    if named and order.strength and not same_strength(named, order.strength):
         yield Reason(
             flag="strength_contradiction",
             route=Route.CLARIFY,
@@ -101,7 +104,7 @@ def _amounts(at: int, order: Order, drug: Drug, rules: Rules) -> Iterator[Reason
     """Compare with the limits of the ingredients; the strength of a combination says nothing about one of them."""
     limits = [rules.dose_limits[key] for name in drug.ingredients if (key := fold(name)) in rules.dose_limits]
     once = milligrams_at_once(order) if len(drug.ingredients) == 1 else None
-    if limits and once is None and _counted(order):
+    if limits and (once is None or _perhaps_grams(order, once, limits[0])) and _counted(order, limits):
         yield Reason(
             flag="dose_unchecked",
             route=Route.PHARMACIST,
@@ -124,37 +127,17 @@ def _amounts(at: int, order: Order, drug: Drug, rules: Rules) -> Iterator[Reason
             )
 
 
-def _counted(order: Order) -> bool:
-    """Tell whether a dosage counts pieces, or doses, of which too many could be too much."""
+def _perhaps_grams(order: Order, once: Fraction, limit: DoseLimit) -> bool:
+    """Tell whether a number without a unit is far too small for milligrams: "paracetamol 1"."""
+    return lacks_unit(order.strength) and once * _FAR_LESS < limit.once_mg
+
+
+def _counted(order: Order, limits: Sequence[DoseLimit]) -> bool:
+    """Tell whether a dosage counts pieces, or more doses than the limit of a day has room for."""
     timing = order.timing
     if timing is None or timing.status not in {TimingStatus.OK, TimingStatus.PRN}:
         return False
     per_day = doses_a_day(timing)
     several = max(timing.dose_pattern, default=0) > 1 or (timing.dose is not None and timing.dose.high > 1)
-    return several or (per_day is not None and per_day > _USUAL_DOSES_A_DAY)
-
-
-def _too_often(at: int, order: Order, drug: Drug, rules: Rules) -> Iterator[Reason]:
-    """Find weekly medicines ordered daily. As needed is too often as well, for no upper bound is known."""
-    timing = order.timing
-    if timing is None or timing.status not in {TimingStatus.OK, TimingStatus.PRN}:
-        return
-    ingredients = {fold(ingredient) for ingredient in drug.ingredients}
-    strength = strength_of(order) or (milligrams_at_once(order), None)
-    for alert in rules.high_alert:
-        small = alert.from_mg is not None and (strength[0] is None or strength[0] < alert.from_mg)
-        other_form = alert.form and alert.form not in (order.form or "").lower()
-        if alert.ingredient not in ingredients or small or other_form:
-            continue
-        if timing.count == 1 and timing.frequency is None:
-            continue  # one dose only
-        months = timing.period_unit in {"mo", "a"} and timing.status is TimingStatus.OK
-        often = timing.doses_per_day is None and not months
-        if often or (timing.doses_per_day is not None and timing.doses_per_day > alert.most_per_day):
-            yield Reason(
-                flag="high_alert_frequency",
-                route=Route.DOCTOR,
-                items=(at,),
-                message=f"{drug.generic_name} more often than {float(alert.most_per_day * 7):g} times a week",
-                source=alert.source,
-            )
+    room = min(limit.daily_mg / limit.once_mg for limit in limits)
+    return several or (per_day is not None and per_day > room)

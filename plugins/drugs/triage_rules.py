@@ -51,12 +51,22 @@ class DoseLimit:
 
 @dataclass(frozen=True, slots=True)
 class HighAlert:
-    """An ingredient whose doses are days apart; from a strength in milligrams on, in a form, where these are named."""
+    """An ingredient whose doses are days apart.
+
+    Attributes:
+        ingredient: folded.
+        most_per_day: doses; 1/7 is weekly.
+        from_mg: only strengths from this one on are meant; `from_units`: the same in international units.
+        only: words of which the order must say one; `unless`: words that exempt it.
+        source: where the rule is from.
+    """
 
     ingredient: str
     most_per_day: Fraction
     from_mg: Fraction | None
-    form: str
+    from_units: Fraction | None
+    only: tuple[str, ...]
+    unless: tuple[str, ...]
     source: str
 
 
@@ -142,7 +152,9 @@ def load_rules() -> Rules:
                 ingredient=fold(row["ingredient"]),
                 most_per_day=_number(row["most_per_week"]) / 7,
                 from_mg=_number(row["from_mg"]) if row["from_mg"] else None,
-                form=row["form"],
+                from_units=_number(row["from_units"]) if row["from_units"] else None,
+                only=tuple(map(fold, _list(row["only"]))),
+                unless=tuple(map(fold, _list(row["unless"]))),
                 source=row["source"],
             )
             for row in _rows("high_alert.tsv")

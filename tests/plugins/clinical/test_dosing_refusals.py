@@ -7,6 +7,13 @@ from cito.plugins.clinical.dosing import MAX_CHARACTERS, parse_timing
 from cito.plugins.clinical.dosing_times import SiteTimes
 
 REFUSED = """
+0,125 mg daily
+0,5 mg bid
+1.000 mg bid
+2.125 g daily
+qam & 2 qpm
+in the morning and 2 tablets at night
+at night 2 tablets and in the morning 1 tablet
 tapering dose
 daily for 3 days then twice daily
 take 1/2 tablet daily x 1 week then increase to one tablet daily

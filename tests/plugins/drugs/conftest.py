@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from support import OpenSite, Site
 
-from cito.plugins.drugs.importing import import_lines
+from cito.plugins.drugs import seed
+from cito.plugins.drugs.importing import import_lines, merge
 from cito.plugins.drugs.models import Drug, Schedule, class_slug
 from cito.plugins.drugs.reading import Line
 from cito.plugins.drugs.vocabulary import Vocabulary
@@ -48,6 +49,18 @@ def case_drugs(lookup_cases: dict[str, Any]) -> dict[str, Drug]:
 def vocabulary(case_drugs: dict[str, Drug]) -> Vocabulary:
     """The drugs of the cases, in memory."""
     return Vocabulary(case_drugs.values())
+
+
+@pytest.fixture(scope="session")
+def demo_drugs() -> list[Drug]:
+    """The drugs that come with the plugin."""
+    return merge((), seed.demo_drugs(), lambda *_: None).new
+
+
+@pytest.fixture(scope="session")
+def demo(demo_drugs: list[Drug]) -> Vocabulary:
+    """The drugs that come with the plugin, in memory."""
+    return Vocabulary(demo_drugs)
 
 
 @pytest.fixture(scope="session")

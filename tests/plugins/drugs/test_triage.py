@@ -1,16 +1,13 @@
 """Triage against the acceptance cases, and rules one by one on the cases' drugs."""
 
 import json
-from importlib.resources import as_file, files
 from uuid import uuid4
 
 import pytest
 
 from cito.plugins.clinical.dosing import parse_timing
 from cito.plugins.clinical.vocabulary import Allergy, Severity
-from cito.plugins.drugs.importing import merge
 from cito.plugins.drugs.models import Drug
-from cito.plugins.drugs.reading import read_file
 from cito.plugins.drugs.triage import triage
 from cito.plugins.drugs.triage_models import Allergen, Order, Route, Taken
 from cito.plugins.drugs.triage_rules import load_rules
@@ -41,12 +38,6 @@ def asking(vocabulary):
 @pytest.fixture(scope="module")
 def ask(vocabulary):
     return asking(vocabulary)
-
-
-@pytest.fixture(scope="module")
-def demo_drugs():
-    with as_file(files("cito.sql") / "drugs" / "demo_drugs.tsv") as path:
-        return merge([], read_file(path), lambda *_: None)[0]
 
 
 def allergic(substance, severity="SEVERE", *, verified=True):
