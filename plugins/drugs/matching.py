@@ -66,8 +66,7 @@ def resolve(request: Request, known: Knowledge, *, most: int = 5) -> Resolution:
     if drugs:
         return _decided(drugs, "ingredients", request.parsed, most)
     # "TMP/SMX" where "TMP-SMX" is known: the same letters, joined otherwise.
-    apart = [reading.name.replace("/", " ").replace("+", " ") for reading in request.readings]
-    named = _named(request, apart, known, most)
+    named = _named(request, [reading.apart for reading in request.readings], known, most)
     if named is not None:
         return named
     suggestions = ranked(request, known.near(), most=most) if request.core else ()

@@ -44,6 +44,11 @@ class Reading(NamedTuple):
     parsed: Parsed
     dropped_number: bool
 
+    @property
+    def apart(self) -> str:
+        """The name with its strokes and pluses as spaces: what joins two names may also stand inside one."""
+        return self.name.replace("/", " ").replace("+", " ")
+
 
 class Request(NamedTuple):
     """A typed name, taken apart.
@@ -78,7 +83,8 @@ class Request(NamedTuple):
         runs = (
             {squash("".join(run)) for run in runs_of(self.words)} if len(self.words) <= MAX_WORDS else set()
         )
-        return frozenset({squash(reading.name) for reading in self.readings} | runs) - {""}
+        names = {squash(name) for reading in self.readings for name in (reading.name, reading.apart)}
+        return frozenset(names | runs) - {""}
 
 
 def words_of(folded: str) -> tuple[str, ...]:

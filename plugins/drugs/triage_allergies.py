@@ -28,7 +28,7 @@ def check_allergies(orders: Sequence[Order], allergens: Sequence[Allergen], rule
             yield _unknown(allergen)
         for at, order in enumerate(orders):
             if order.resolution.drug is not None:
-                yield from _against(at, order.resolution.drug, allergen, source, named, rules)
+                yield from _against(at, order.resolution.drug, allergen, named, rules, source=source)
 
 
 def _classes_named(substance: str, rules: Rules) -> tuple[frozenset[str], bool]:
@@ -52,7 +52,7 @@ def _listed(key: str, rules: Rules) -> bool:
 
 
 def _against(
-    at: int, drug: Drug, allergen: Allergen, source: Drug | None, named: frozenset[str], rules: Rules
+    at: int, drug: Drug, allergen: Allergen, named: frozenset[str], rules: Rules, *, source: Drug | None
 ) -> Iterator[Reason]:
     if source is not None:
         mine, theirs = _folded(drug.ingredients), _folded(source.ingredients)

@@ -126,8 +126,10 @@ async def test_decisions_that_are_made_together_are_one_query(
         return await deciding.resolve_to_decide(context, names)
 
     together = await asyncio.gather(*map(decided, batches, records))
-    read = [event for record in records for event in record.events if event.name == "find_drugs"]
-    assert sorted(event.code for event in read) == ["", *["coalesced"] * 3]
+    read = [[event.code for event in record.events if event.name == "find_drugs"] for record in records]
+    # One query for all; on a machine under load it may be tried again, for all.
+    assert all(read)
+    assert [sorted(one) for one in zip(*read, strict=True)] == [["", *["coalesced"] * 3]] * len(read[0])
     assert list(together) == alone
 
 

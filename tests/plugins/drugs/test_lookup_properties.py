@@ -142,3 +142,13 @@ async def test_every_combination_is_found_by_its_ingredients_in_any_order(
         answers = await find_resolutions(process.database.reader(None), texts[start : start + 100])
         for drug, answer in zip(combined[start : start + 100], answers, strict=True):
             assert answer.drug == drug, drug.generic_name
+
+
+async def test_strokes_and_pluses_around_a_name_are_the_same_in_both(
+    process: Context, drugs: list[Drug]
+) -> None:
+    texts = ["oral rehydration salts + - + -", "/ Tylenol 3 /", "TMP + SMX", "+ + valium"]
+    batch = await find_resolutions(process.database.reader(None), texts)
+    assert batch == Vocabulary(drugs).lookup_many(texts)
+    assert batch[0].drug is not None
+    assert batch[0].drug.generic_name == "oral rehydration salts"
