@@ -189,7 +189,10 @@ async def test_each_way_of_asking_is_tried_and_what_its_example_leaves_out_is_nu
 
 async def test_a_query_that_says_why_may_read_a_whole_table(filled):
     asked = query(
-        "all_wards", "select max(name) from wards where clinic_id = $1 or -floor = $2", "clinic_id", "floor"
+        "all_wards",
+        "select string_agg(name, null) from wards where clinic_id = $1 or -floor = $2",
+        "clinic_id",
+        "floor",
     )
     assert (await verdict(filled, asked)).verdict == "failed"
     proof = await verdict(filled, msgspec.structs.replace(asked, scans="all of it is wanted"))
