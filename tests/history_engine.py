@@ -43,7 +43,7 @@ async def engines(
     sockets = [folder / f"{number}.sock" for number in range(count)]
     settings = CacheSettings(deadline_ms=deadline_ms)
     children = [context.Process(target=_serve, args=(shelf, one, settings), daemon=True) for one in sockets]
-    children.append(context.Process(target=_relay, args=(shelf,), daemon=True))
+    children.append(context.Process(target=relay, args=(shelf,), daemon=True))
     for child in children:
         child.start()
     try:
@@ -129,6 +129,6 @@ async def _do(process: Process, verb: str, row: int) -> str:
     return f"{found.version}:written"
 
 
-def _relay(shelf: Shelf) -> None:
+def relay(shelf: Shelf) -> None:
     """The relay, as a process."""
     uvloop.run(run_relay(shelf.settings, Registry(plugins=()), shelf.urls.app, shelf.urls.cache))

@@ -14,7 +14,7 @@ _FOLDER = Path("tests/benchmarks")
 
 
 def run_benchmark(name: str, arguments: Sequence[str]) -> int:
-    """Run `tests/benchmarks/bench_<name>.py` with `arguments` ; the exit code is its own. `all` runs each, and returns the worst."""
+    """Run `tests/benchmarks/bench_<name>.py` with `arguments`, whose exit code is its own; `all` runs each."""
     if not _FOLDER.is_dir():
         fail(["cito bench: benchmarks come with the repository; run it in a checkout"], CANNOT_REACH)
     known = {

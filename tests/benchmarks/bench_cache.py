@@ -18,7 +18,7 @@ from uuid import uuid4
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness import CLIENT_CORE, Subject, arguments, compare, report
-from history import relay
+from history_engine import relay
 from shelf import INVALIDATIONS, SOURCES, Shelf
 
 from cito.core.database.invalidation import install
