@@ -27,15 +27,10 @@ where c.id = :clinic_id;
 -- target: 20 ms
 -- returns: many
 -- example: select clinic_id, 'active' as status, 0 as skip, 20 as take from patient limit 1
-with found as materialized (
-    select f.id, f.tier, f.score, f.matched, f.place
-    from public.find_patients(:clinic_id, '{}', null, 0, :status, 1001) as f
-)
-select f.id, f.tier, f.score, f.matched, t.total
-from (select count(*) as total from found) as t
-left join lateral (
-    select * from found order by place limit :take::bigint offset :skip::bigint
-) as f on true
+select f.id, f.tier, f.score, f.matched, f.total
+from public.find_patient_page(
+    :clinic_id, '{}', null, 0, :status, 1001, :skip::integer, :take::integer
+) as f
 order by f.place;
 
 -- name: search_patients_by_name(clinic_id, words, status, skip, take)
@@ -43,15 +38,10 @@ order by f.place;
 -- target: 50 ms
 -- returns: many
 -- example: select clinic_id, array['jonh', 'smiht'] as words, 'active' as status, 0 as skip, 20 as take from patient limit 1
-with found as materialized (
-    select f.id, f.tier, f.score, f.matched, f.place
-    from public.find_patients(:clinic_id, :words::text [], null, 0, :status, 1001) as f
-)
-select f.id, f.tier, f.score, f.matched, t.total
-from (select count(*) as total from found) as t
-left join lateral (
-    select * from found order by place limit :take::bigint offset :skip::bigint
-) as f on true
+select f.id, f.tier, f.score, f.matched, f.total
+from public.find_patient_page(
+    :clinic_id, :words::text [], null, 0, :status, 1001, :skip::integer, :take::integer
+) as f
 order by f.place;
 
 -- name: search_patients(clinic_id, words, record_id, code, number, phone_e164, phone_digits, email, born, number_born, parts, status, skip, take)
@@ -59,19 +49,13 @@ order by f.place;
 -- target: 20 ms
 -- returns: many
 -- example: select clinic_id, array[]::text[] as words, id as record_id, 's1' as code, '0123' as number, null as phone_e164, '0123' as phone_digits, 'a@' as email, date '1980-03-14' as born, null::date as number_born, 6 as parts, 'active' as status, 0 as skip, 20 as take from patient limit 1
-with found as materialized (
-    select f.id, f.tier, f.score, f.matched, f.place
-    from public.find_patients(
-        :clinic_id, :words::text [],
-        row(:record_id, :code, :number, :phone_e164, :phone_digits, :email, :born, :number_born)
-            ::public.patient_criteria,
-        :parts::integer, :status, 1001) as f
-)
-select f.id, f.tier, f.score, f.matched, t.total
-from (select count(*) as total from found) as t
-left join lateral (
-    select * from found order by place limit :take::bigint offset :skip::bigint
-) as f on true
+select f.id, f.tier, f.score, f.matched, f.total
+from public.find_patient_page(
+    :clinic_id, :words::text [],
+    row(:record_id, :code, :number, :phone_e164, :phone_digits, :email, :born, :number_born)
+        ::public.patient_criteria,
+    :parts::integer, :status, 1001, :skip::integer, :take::integer
+) as f
 order by f.place;
 
 -- name: find_patient(clinic_id, id)
