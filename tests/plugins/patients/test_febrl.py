@@ -46,9 +46,7 @@ def originals(shared: Path, domain: Urls) -> dict[int, tuple[str, str, str]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "every", [8, pytest.param(1, marks=[pytest.mark.full, pytest.mark.timeout(1200)])]
-)
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=[pytest.mark.full, pytest.mark.timeout(1200)])])
 def test_recall(
     shared: Path,
     owner: psycopg.Connection,
