@@ -167,6 +167,8 @@ async def database_cut(site: Site, _: Valkey) -> AsyncIterator[None]:
             yield
 
 
+# Hypothesis draws in its own thread and takes what the site draws meanwhile in another for its own.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("fault", [everything_well, cache_stalled, database_cut])
 @pytest.mark.parametrize(
     ("way", "count"),
