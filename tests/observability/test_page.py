@@ -115,6 +115,35 @@ async def test_the_page_loads_updates_and_shows_a_slow_query(open_site: OpenSite
         assert said == []
 
 
+async def test_the_page_fits_a_phone(open_site: OpenSite) -> None:
+    async with open_site() as site, serving(site) as base, browsing() as (_, page, said):
+        await page.set_viewport_size({"width": 360, "height": 740})
+        await page.goto(f"{base}/admin/performance")
+        assert await wider_than_the_screen(page) == []
+        await sign_in(page, base, mint(site.assembly.settings, "admin", None))
+        await expect(page.locator("#state")).to_contain_text("Live")
+        await slow_query(site)
+        report = page.locator("#slow details", has_text="job_states")
+        await report.locator("summary").click(timeout=15_000)
+        await expect(page.locator("#waterfall li")).not_to_have_count(0)
+        assert await wider_than_the_screen(page) == []
+        assert await page.evaluate("innerWidth") == 360  # the page was not made smaller to fit
+        await picture(page, "performance-phone")
+        assert said == []
+
+
+async def wider_than_the_screen(page: Page) -> list[str]:
+    """Return what reaches beyond the right edge, but within boxes that scroll by themselves."""
+    return await page.evaluate(
+        """() => [...document.body.querySelectorAll('*')].filter((e) => {
+            if (e.getBoundingClientRect().right <= innerWidth + 1) return false;
+            for (let p = e.parentElement; p; p = p.parentElement)
+                if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX) && p !== document.body) return false;
+            return true;
+        }).map((e) => e.outerHTML.slice(0, 120))"""
+    )
+
+
 async def test_a_wrong_token_leads_back_to_the_login(open_site: OpenSite) -> None:
     async with open_site(plugins=()) as site, serving(site) as base, browsing() as (_, page, _said):
         await sign_in(page, base, "no.such.token")
