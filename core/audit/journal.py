@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from uuid import UUID
 
 import msgspec
@@ -46,7 +45,6 @@ class Journal:
         self._segment: Segment | None = None
         self._month_ends_ns = 0
         self._retry_ns = 0
-        self._writing = Lock()
 
     def write(self, entry: Entry) -> None:
         """Put an entry into the kernel.
@@ -61,24 +59,22 @@ class Journal:
         self.append(encode_entry(entry), entry.occurred_ns)
 
     def append(self, payload: bytes, occurred_ns: int) -> None:
-        """Put an encoded entry, of at most `MOST_PATIENTS`, into the kernel. Any thread may.
+        """Put an encoded entry, of at most `MOST_PATIENTS`, into the kernel.
 
         Raises:
             JournalFullError: there is no room.
         """
-        with self._writing:
-            segment = self._segment
-            if segment is not None and occurred_ns < self._month_ends_ns and segment.append(payload):
-                return
-            if not self._new_segment(occurred_ns).append(payload):
-                raise JournalFullError
+        segment = self._segment
+        if segment is not None and occurred_ns < self._month_ends_ns and segment.append(payload):
+            return
+        if not self._new_segment(occurred_ns).append(payload):
+            raise JournalFullError
 
     def close(self) -> None:
         """End the chain: from now on a missing last row would be noticed."""
-        with self._writing:
-            if self._segment is not None:
-                self._close_segment(self._segment)
-                self._segment = None
+        if self._segment is not None:
+            self._close_segment(self._segment)
+            self._segment = None
 
     def _new_segment(self, now_ns: int) -> Segment:
         """Open the next segment, then close the present one.

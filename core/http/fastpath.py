@@ -13,9 +13,8 @@ everything that can have changed since:
 Roles, grants, settings and switches are fixed for the life of a process, and a memo does not outlive it. Whatever
 is out of the ordinary goes the long way, which is the same in every byte but the times.
 
-`find` looks for an answer, `finish` accounts for it. Between them the server sends it: `cito.core.http.server` on
-the thread on which requests come in, any other ASGI server through `__call__`. So `find` changes nothing that has
-no lock, and all else that a hit changes waits for `finish`, on the event loop.
+`find` looks for an answer, `finish` accounts for it. Between them the server sends it: `cito.core.http.server` without
+making a task of the request, any other ASGI server through `__call__`.
 """
 
 from __future__ import annotations
@@ -160,7 +159,7 @@ class FastPath:
             self._remember(path, scope)
 
     def find(self, scope: Scope) -> Hit | None:
-        """Return the answer to a request, its audit event written; None: it goes the long way. Any thread may ask."""
+        """Return the answer to a request, its audit event written; None: it goes the long way."""
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
         given = scope["headers"]
@@ -224,7 +223,7 @@ class FastPath:
         )
 
     def finish(self, hit: Hit) -> None:
-        """Count what was answered. On the event loop only."""
+        """Count what was answered."""
         record = hit.record
         note_hit(hit.entry, hit.now, record)
         for subscriber in self._subscribers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from threading import Lock
 
 from cito.core.caller import Caller
 from cito.core.errors import Problem, TooManyRequests, Unavailable
@@ -27,9 +26,8 @@ class Limits:
         self.max_in_flight = settings.max_in_flight
         self.overdue = Overdue(settings.request_timeout_seconds)
         self._now = now
-        self._lock = Lock()
-        self._subjects = Rate("subject", settings.rate_per_subject_per_second, now, self._lock)
-        self._clinics = Rate("clinic", settings.rate_per_clinic_per_second, now, self._lock)
+        self._subjects = Rate("subject", settings.rate_per_subject_per_second, now)
+        self._clinics = Rate("clinic", settings.rate_per_clinic_per_second, now)
         self.in_flight = 0
 
     def share(self, count: Count) -> None:
@@ -53,16 +51,15 @@ class Limits:
         return (own,) if caller.clinic_id is None else (own, self._clinics.bucket(caller.clinic_id))
 
     def take_at_once(self, buckets: tuple[Bucket, ...]) -> bool:
-        """Take one request, on any thread, where that is all there is to do. False: go the long way."""
+        """Take one request where that is all there is to do. False: go the long way."""
         if self.in_flight >= self.max_in_flight:
             return False
         window = int(self._now())
-        with self._lock:
-            for bucket in buckets:
-                if bucket.window != window or bucket.left <= bucket.reserve:
-                    return False
-            for bucket in buckets:
-                bucket.left -= 1
+        for bucket in buckets:
+            if bucket.window != window or bucket.left <= bucket.reserve:
+                return False
+        for bucket in buckets:
+            bucket.left -= 1
         return True
 
     async def wait(self, caller: Caller) -> None:

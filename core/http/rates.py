@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from threading import Lock
 
 from cito.core.cache.shared import SharedAway
 
@@ -28,7 +27,7 @@ class Bucket:
     Attributes:
         window: the second since the epoch that it is for; others than the present mean that it must be filled.
         left: how many requests.
-        reserve: down to here they are taken on any thread; whoever takes the next also leases more.
+        reserve: down to here they are taken at once; whoever takes the next also leases more.
     """
 
     __slots__ = ("exhausted", "leased", "leasing", "left", "reserve", "window")
@@ -49,36 +48,33 @@ class Rate:
         name: keeps counters of several limits apart.
         per_second: what the whole deployment lets through.
         now: seconds, of a clock that all processes share roughly.
-        lock: held while a bucket changes.
     """
 
-    def __init__(self, name: str, per_second: float, now: Callable[[], float], lock: Lock) -> None:
+    def __init__(self, name: str, per_second: float, now: Callable[[], float]) -> None:
         self._name = name
         self._rate = max(1, round(per_second * WINDOW_SECONDS))
         self._part = max(1, self._rate // _PARTS)
         self._reserve = self._part // 2
         self._now = now
-        self._lock = lock
         self._buckets: dict[object, Bucket] = {}
         self.count: Count = _alone
 
     def take(self, caller: object) -> Bucket | None:
         """Take one request out of a caller's bucket. A bucket is returned when it is empty: see `refill`."""
         window = int(self._now())
-        with self._lock:
-            bucket = self.bucket(caller)
-            if bucket.window != window:
-                bucket.window = window
-                bucket.left = self._part
-                bucket.reserve = self._reserve
-                bucket.leased = 0
-                bucket.exhausted = False
-            if not bucket.left:
-                return bucket
-            if bucket.left <= bucket.reserve and bucket.leasing is None:
-                bucket.reserve = 0
-                bucket.leasing = asyncio.create_task(self._lease(caller, bucket))
-            bucket.left -= 1
+        bucket = self.bucket(caller)
+        if bucket.window != window:
+            bucket.window = window
+            bucket.left = self._part
+            bucket.reserve = self._reserve
+            bucket.leased = 0
+            bucket.exhausted = False
+        if not bucket.left:
+            return bucket
+        if bucket.left <= bucket.reserve and bucket.leasing is None:
+            bucket.reserve = 0
+            bucket.leasing = asyncio.create_task(self._lease(caller, bucket))
+        bucket.left -= 1
         return None
 
     def bucket(self, caller: object) -> Bucket:
@@ -98,10 +94,9 @@ class Rate:
             if bucket.leasing is None:
                 bucket.leasing = asyncio.create_task(self._lease(caller, bucket))
             await asyncio.shield(bucket.leasing)
-            with self._lock:
-                if bucket.left:
-                    bucket.left -= 1
-                    return True
+            if bucket.left:
+                bucket.left -= 1
+                return True
             if bucket.window != int(self._now()):
                 return self.take(caller) is None
         return False
@@ -124,14 +119,13 @@ class Rate:
             total = bucket.leased + amount
         finally:
             bucket.leasing = None
-        with self._lock:
-            if bucket.window != window:
-                return
-            bucket.leased += amount
-            granted = max(0, min(self._part, self._rate - (total - self._part)))
-            bucket.left += granted
-            bucket.exhausted = granted == 0
-            bucket.reserve = 0 if bucket.exhausted else self._reserve
+        if bucket.window != window:
+            return
+        bucket.leased += amount
+        granted = max(0, min(self._part, self._rate - (total - self._part)))
+        bucket.left += granted
+        bucket.exhausted = granted == 0
+        bucket.reserve = 0 if bucket.exhausted else self._reserve
 
 
 async def _alone(*_: object) -> int:

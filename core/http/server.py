@@ -1,8 +1,8 @@
-"""The server: Granian, with the fast path asked on the thread on which requests come in.
+"""The server: Granian, with the fast path asked before a request becomes a task.
 
-Granian hands each request to the event loop of another thread: a wake-up, a task, and the way back, which together
-cost more than the whole of a hit. So a hit is answered at once, where it came in, and only what it leaves to be
-counted goes to the loop, some milliseconds' worth at a time.
+Granian makes each request a task of the event loop, and wakes the loop for each: together that costs more than the
+whole of a hit. So requests are put into a queue, the loop is woken once for all that are in it, answers hits at once,
+and makes tasks of the others. The more requests come at a time, the less each of them costs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,8 @@ from granian.errors import FatalError
 from granian.server import embed
 
 from cito.core.http.asgi import ASKED, App
-from cito.core.http.fastpath import FastPath, Hit
+from cito.core.http.fastpath import FastPath
 
-_COUNT_EACH_SECONDS = 0.005
-MOST_UNCOUNTED = 10_000  # a loop that is so far behind is not outrun any further
 _log = logging.getLogger("cito.http")
 
 
@@ -45,53 +44,61 @@ class Server(embed.Server):  # type: ignore[misc]  # untyped
         await super().serve(_serve)
 
 
-class AtOnce:
-    """Answers hits on the thread on which requests come in, and hands the others on.
+class Intake:
+    """Takes requests on the server's thread, and answers them on the loop: hits at once, the others as tasks.
 
     Args:
-        loop: where hits are counted.
-        fast_path: finds and counts them.
-        hand_on: makes a request a task of the loop, as Granian does.
+        loop: where they are answered.
+        context: of the tasks.
+        fast_path: finds and counts hits.
+        long_way: answers a request of Granian's.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, fast_path: FastPath, hand_on: Callable[[Any], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        fast_path: FastPath,
+        long_way: Callable[[Any], Coroutine[Any, Any, None]],
     ) -> None:
         self._loop = loop
+        self._context = context
         self._find = fast_path.find
         self._finish = fast_path.finish
-        self._hand_on = hand_on
-        self._uncounted: deque[Hit] = deque()
-        self._count_is_due = False
+        self._long_way = long_way
+        self._waiting: deque[Any] = deque()
+        self._woken = False
 
     def __call__(self, request: Any) -> None:
-        """Answer a request, which Granian gives as its `scope` and its `proto`, or hand it on."""
-        hit = None
-        if len(self._uncounted) < MOST_UNCOUNTED:
+        """Take a request, which Granian gives as its `scope` and its `proto`."""
+        self._waiting.append(request)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self.answer, context=self._context)
+
+    def answer(self) -> None:
+        """Answer what waits."""
+        self._woken = False  # first: a request that comes meanwhile is answered now, or wakes the loop again
+        for _ in range(len(self._waiting)):
+            request = self._waiting.popleft()
             try:
                 hit = self._find(request.scope)
             except Exception as error:  # noqa: BLE001 - whatever it is, the long way still answers
                 _log.error("the fast path failed: %s", type(error).__name__)
-        if hit is None:
-            request.scope[ASKED] = True
-            self._hand_on(request)
-            return
-        send = request.proto.send
-        try:
-            send(hit.start)
-            send(hit.body)
-        finally:
-            request.done()
-            self._uncounted.append(hit)
-            if not self._count_is_due:
-                self._count_is_due = True
-                self._loop.call_soon_threadsafe(self._loop.call_later, _COUNT_EACH_SECONDS, self.count)
-
-    def count(self) -> None:
-        """Count what was answered, on the loop."""
-        self._count_is_due = False  # first: a hit that comes meanwhile is counted now, or asks again
-        for _ in range(len(self._uncounted)):
-            self._finish(self._uncounted.popleft())
+                hit = None
+            if hit is None:
+                request.scope[ASKED] = True
+                request.taskref(self._loop.create_task(self._long_way(request)))
+                continue
+            send = request.proto.send
+            try:
+                send(hit.start)
+                send(hit.body)
+            except Exception as error:  # noqa: BLE001 - as Granian does with a task's: the others are answered
+                request.err(error)
+            else:
+                request.done()
+            self._finish(hit)
 
 
 async def _serve(number: int, stop: Any, app: App, socket: Any, *options: Any) -> None:
@@ -109,13 +116,14 @@ async def _serve(number: int, stop: Any, app: App, socket: Any, *options: Any) -
     )
     long_way = _future_watcher_wrapper(_callback_wrapper(app, scope_options, life.state))
     scheduler = CallbackScheduler(loop, long_way, None, _nothing, _nothing)
-    as_task = _cbsched_aioschedule(loop, scheduler._ctx, long_way)  # noqa: SLF001 - as Granian's own does
-    at_once = AtOnce(loop, app, as_task) if isinstance(app, FastPath) else None
-    scheduler._schedule_fn = at_once or as_task  # noqa: SLF001
+    context = scheduler._ctx  # noqa: SLF001 - as Granian's own does
+    scheduler._schedule_fn = (  # noqa: SLF001
+        Intake(loop, context, app, long_way)
+        if isinstance(app, FastPath)
+        else _cbsched_aioschedule(loop, context, long_way)
+    )
     worker.serve_async(scheduler, loop, stop)
     await stopped
-    if at_once is not None:
-        at_once.count()
     await life.shutdown()
 
 

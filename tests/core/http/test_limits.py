@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from threading import Thread
+from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import httpx
@@ -15,7 +14,6 @@ from cito.core.embedded import Urls
 from cito.core.errors import TooManyRequests
 from cito.core.http.asgi import App
 from cito.core.http.limits import Limited, Limits
-from cito.core.http.rates import Bucket
 from cito.core.settings import HttpSettings
 
 from .conftest import CLINIC, Site
@@ -131,37 +129,6 @@ async def test_the_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         limits.take(caller(f"staff-{number}"))
     assert len(limits._subjects._buckets) == 10
-
-
-class Interrupted(Bucket):
-    """A bucket with one request left, which another thread asks for as soon as anybody has looked into it."""
-
-    def __init__(self, other: Callable[[], None]) -> None:
-        self.other = Thread(target=other)
-        super().__init__()
-
-    @property
-    def left(self) -> int:  # type: ignore[override]
-        seen = self.kept
-        if seen == 1 and not self.other.ident:
-            self.other.start()
-            self.other.join(0.2)  # in vain, where it has to wait for us
-        return seen
-
-    @left.setter
-    def left(self, value: int) -> None:
-        self.kept = value
-
-
-def test_two_threads_do_not_take_the_same_request() -> None:
-    limits = limits_of(Clock())
-    taken: list[bool] = []
-    bucket = Interrupted(lambda: taken.append(limits.take_at_once((bucket,))))
-    bucket.window, bucket.left = int(limits._now()), 1
-    taken.append(limits.take_at_once((bucket,)))
-    bucket.other.join()
-    assert sorted(taken) == [False, True]
-    assert bucket.kept == 0
 
 
 async def test_a_bucket_that_was_let_go_is_not_taken_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The real server in front of the fast path: answered where they come in, counted on the loop, written down once."""
+"""The real server in front of the fast path: many answered at a time, all on the loop, each written down once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextvars import copy_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,9 @@ from hypothesis import strategies as st
 
 from cito.core.audit.entry import Entry, EntryTemplate, decode_entry, encode_entry
 from cito.core.audit.segment import FIRST, SUFFIX, Segment
-from cito.core.http import server
+from cito.core.http.asgi import ASKED
 from cito.core.http.fastpath import FastPath
-from cito.core.http.server import AtOnce, Server
+from cito.core.http.server import Intake, Server
 from cito.core.settings import Settings
 from cito.core.telemetry import Record
 
@@ -94,22 +95,14 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     assert len(served.records) == len(served.events()), "what was answered was not counted before the end"
 
 
-async def test_hits_are_answered_where_they_come_in_and_counted_on_the_loop(served: Served) -> None:
+async def test_hits_are_found_and_counted_on_the_loop(served: Served) -> None:
     (one,) = await asyncio.to_thread(served.ask, 1)
     assert one == (200, served.entry.body)
-    loop = threading.get_ident()
-    assert served.found_on
-    assert loop not in served.found_on
-    for _ in range(1_000):
-        if len(served.records) == 3:
-            break
-        await asyncio.sleep(0.002)
-    assert served.counted_on == {loop}
+    assert served.found_on == served.counted_on == {threading.get_ident()}
     assert [record.cache for record in served.records][-1] == "local"
 
 
 async def test_both_ways_at_once_write_each_event_whole_and_once(served: Served) -> None:
-    """Two threads share the journal, the rates and the memos: nothing is lost, torn or counted twice."""
     before, hits = len(served.events()), served.hits
     answers = await asyncio.gather(
         *(asyncio.to_thread(served.ask, 40) for _ in range(4)),
@@ -140,32 +133,42 @@ async def test_a_fast_path_that_fails_leaves_the_answer_to_the_long_way(
 
 
 class Asked:
-    """A request as Granian gives it."""
+    """A request as Granian gives it; it says what became of it."""
 
-    def __init__(self) -> None:
-        self.scope: dict[str, Any] = {}
-        self.proto = SimpleNamespace(send=lambda _: None)
-        self.done = lambda: None
+    def __init__(self, told: list[str], name: str, send: Callable[[Any], None] = lambda _: None) -> None:
+        self.scope: dict[str, Any] = {"path": name}
+        self.proto = SimpleNamespace(send=send)
+        self.done = lambda: told.append(f"{name} done")
+        self.err = lambda error: told.append(f"{name} {type(error).__name__}")
+        self.taskref = lambda _: told.append(f"{name} a task")
 
 
-def test_hits_wait_for_the_loop_in_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MOST_UNCOUNTED", 3)
+def test_the_loop_is_woken_once_for_all_that_wait_and_one_that_fails_stops_no_other() -> None:
+    told: list[str] = []
+    counted: list[str] = []
     woken: list[Callable[[], None]] = []
-    counted: list[Any] = []
-    handed_on: list[Any] = []
     loop = SimpleNamespace(
-        call_later=None, call_soon_threadsafe=lambda _later, _s, count: woken.append(count)
+        call_soon_threadsafe=lambda answer, context: woken.append(answer), create_task=lambda _: None
     )
-    hit = SimpleNamespace(start={}, body={})
-    path = SimpleNamespace(find=lambda _: hit, finish=counted.append)
-    at_once = AtOnce(loop, path, handed_on.append)  # type: ignore[arg-type]
-    for _ in range(4):
-        at_once(Asked())
-    assert (len(woken), len(counted), len(handed_on)) == (1, 0, 1)
+
+    def find(scope: dict[str, Any]) -> Any:
+        return None if scope["path"] == "long" else SimpleNamespace(start={}, body={}, name=scope["path"])
+
+    def gone(_: object) -> None:
+        raise RuntimeError
+
+    path = SimpleNamespace(find=find, finish=lambda hit: counted.append(hit.name))
+    intake = Intake(loop, copy_context(), path, lambda _: None)  # type: ignore[arg-type,return-value]
+    asked = [Asked(told, "one"), Asked(told, "gone", gone), Asked(told, "long"), Asked(told, "two")]
+    for one in asked:
+        intake(one)
+    assert (len(woken), told) == (1, [])
     woken[0]()
-    assert counted == [hit] * 3
-    at_once(Asked())
-    assert (len(woken), len(handed_on)) == (2, 1)
+    assert told == ["one done", "gone RuntimeError", "long a task", "two done"]
+    assert counted == ["one", "gone", "two"]
+    assert [ASKED in one.scope for one in asked] == [False, False, True, False]
+    intake(asked[0])
+    assert len(woken) == 2
 
 
 texts = st.text(max_size=10)
