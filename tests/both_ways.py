@@ -31,6 +31,17 @@ _UNCACHED = frozenset(("", "bypass", "stale"))
 
 
 @dataclass
+class Same:
+    """Reads that were the same both ways, in this process so far, and how many of them the fast path answered."""
+
+    compared: int = 0
+    fast: int = 0
+
+
+same = Same()
+
+
+@dataclass
 class Way:
     """One application and all that it told of its requests.
 
@@ -137,22 +148,21 @@ async def both_ways(
     """Open two further applications of a site, and yield the transport that compares them."""
     fast, long = (make_way(assembly, urls, clock, fast=fast) for fast in (True, False))
     async with alive(fast.app), alive(long.app):
-        transport = BothWays(site, fast, long)
-        yield transport
-    print(f"\nboth ways: {transport.compared} reads compared, {transport.fast} of them fast")  # noqa: T201
+        yield BothWays(site, fast, long)
 
 
 class BothWays(httpx.AsyncBaseTransport):
     """Answers from a site, and compares each cached read of it between two applications of the same site.
 
-    Attributes:
-        compared: how many reads were the same both ways.
-        fast: how many of them the fast path answered.
+    Args:
+        site: answers the test.
+        fast, long: the two ways.
+        attempts: how often they are asked before they count as different.
     """
 
-    def __init__(self, site: httpx.AsyncBaseTransport, fast: Way, long: Way) -> None:
-        self.compared = self.fast = 0
+    def __init__(self, site: httpx.AsyncBaseTransport, fast: Way, long: Way, attempts: int = 50) -> None:
         self._site = site
+        self._attempts = attempts
         self._fast, self._long = fast, long
         self._turn = asyncio.Lock()
 
@@ -165,7 +175,7 @@ class BothWays(httpx.AsyncBaseTransport):
 
     async def _compare(self, request: httpx.Request) -> None:
         """Ask until both ways are local: on a busy machine the relay may pause, and a write be on its way."""
-        for _ in range(50):
+        for _ in range(self._attempts):
             both, fast = [], 0
             for way in (self._fast, self._long):
                 for _ in range(2):  # a load fills the local cache, a local hit the memo
@@ -178,8 +188,8 @@ class BothWays(httpx.AsyncBaseTransport):
                 both.append((told(answer), [*map(noted, way.records)], [*map(written, way.events)]))
                 fast += way.fast - before
             if both[0] == both[1]:
-                self.compared += 1
-                self.fast += fast
+                same.compared += 1
+                same.fast += fast
                 return
             await asyncio.sleep(0.02)
         one, other = both

@@ -16,6 +16,7 @@ import hypothesis
 import psycopg
 import pytest
 from both_ways import both_ways
+from comparisons import Comparisons
 from psycopg import sql
 from support import Budgets, OpenSite, Site, alive, cloned, relayed
 
@@ -39,6 +40,12 @@ SHARED = Path(__file__).parents[2] / "shared"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--both-ways`: whatever a test reads from its site is read with and without the fast path, and compared."""
     parser.addoption("--both-ways", action="store_true", help="compare each cached read with the long way")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count the comparisons of `--both-ways`."""
+    if config.getoption("--both-ways"):
+        config.pluginmanager.register(Comparisons(), "both ways")
 
 
 @pytest.fixture

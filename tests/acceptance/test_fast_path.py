@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from both_ways import BothWays, Way, journals, make_way, noted, told, written
+from both_ways import BothWays, Way, journals, make_way, noted, same, told, written
 from support import CLINIC, OTHER_CLINIC, OpenSite, Site, alive
 
 from cito.core.audit.journal import JournalFullError
+from cito.core.http.fastpath import Hit
 from cito.core.seeding import run_seeds, seeds_in_order
 
 MEDICINES = "/api/medications?search=aspirin&limit=5"
@@ -310,22 +311,68 @@ async def test_every_read_of_the_api_is_the_same_both_ways(
     seeded: Site, ways: tuple[Way, Way], patient: dict[str, Any]
 ) -> None:
     transport = BothWays(httpx.ASGITransport(seeded.app), *ways)
-    headers = seeded.headers()
+    headers, fast = seeded.headers(), same.fast
     async with httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client:
         medicines = (await client.get("/api/medications", headers=headers)).json()["medications"]
         drugs = (await client.get("/api/drugs", headers=headers)).json()["drugs"]
         ids = {"patient_id": patient["id"], "medicine_id": medicines[0]["id"], "drug_id": drugs[0]["id"]}
         for path, query in READS.items():
-            count = transport.compared
+            count = same.compared
             for _ in range(100):
                 answer = await client.get(path.format(**ids), params=query, headers=headers)
                 assert answer.status_code == 200, path
-                if transport.compared > count:
+                if same.compared > count:
                     break
                 await asyncio.sleep(0.02)
             else:
                 raise AssertionError(f"{path}: never through the cache both ways")
-    assert transport.fast >= len(READS) - 1  # a search of patients reads the clinic, too, and has no memo
+    assert same.fast - fast >= len(READS) - 1  # a search of patients reads the clinic, too, and has no memo
+
+
+def another_byte(hit: Hit) -> None:
+    hit.body = {**hit.body, "body": hit.body["body"] + b" "}
+
+
+def another_header(hit: Hit) -> None:
+    hit.start["headers"].append((b"x-other", b"1"))
+
+
+def another_record(hit: Hit) -> None:
+    hit.record.operation = "another"
+
+
+DIFFERENCES = {
+    another_byte: "answers differ",
+    another_header: "answers differ",
+    another_record: "records differ",
+    None: "audit events differ",  # its event is forgotten
+}
+
+
+@pytest.mark.parametrize("change", DIFFERENCES)
+async def test_a_difference_between_the_ways_is_found(
+    seeded: Site,
+    ways: tuple[Way, Way],
+    patient: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Hit], None] | None,
+) -> None:
+    fast, long = ways
+    path, headers = f"/api/patients/{patient['id']}", seeded.headers()
+    await both_local(fast, long, path, headers)
+    find = fast.app.find
+
+    def altered(scope: Any) -> Hit | None:
+        hit = find(scope)
+        if hit is not None:
+            change(hit) if change else fast.events.clear()
+        return hit
+
+    monkeypatch.setattr(fast.app, "find", altered)
+    transport = BothWays(httpx.ASGITransport(seeded.app), fast, long, attempts=2)
+    async with httpx.AsyncClient(transport=transport, base_url="http://cito.test") as client:
+        with pytest.raises(AssertionError, match=DIFFERENCES[change]):
+            await client.get(path, headers=headers)
 
 
 async def test_reads_of_the_api_that_are_not_compared_are_known(seeded: Site) -> None:
