@@ -146,9 +146,8 @@ def _at(ordered: Sequence[float], rank: int) -> float:
 def _quantiles(seconds: Sequence[float]) -> dict[str, float] | None:
     ordered = sorted(seconds)
     count = len(ordered)
-    return {
-        name: _at(ordered, int(count * share)) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-    } or None
+    shares = (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
+    return {name: _at(ordered, int(count * share)) for name, share in shares} if ordered else None
 
 
 class Session:

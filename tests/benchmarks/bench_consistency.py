@@ -13,21 +13,27 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from history import play
+from history import System, play
 from history_engine import engines
+from history_http import apis, settings_of
 from shelf import INVALIDATIONS, SOURCES, Shelf
 from trouble import Trouble
 from valkey import Valkey
 
+from cito.core.assembly import assemble
 from cito.core.database.invalidation import install
 from cito.core.database.migrations import migrate
-from cito.core.embedded import running
+from cito.core.embedded import Urls, running
+from cito.core.preparation import prepare
 
 _BOUND_MS = 1_000
 
@@ -39,7 +45,11 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=1_800, help="End then, with as many reads as there are."
     )
-    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument(
+        "--http",
+        action="store_true",
+        help="Through API processes of two nodes, over HTTP, instead of three caches of one node.",
+    )
     parser.add_argument(
         "--faults",
         action="store_true",
@@ -65,24 +75,34 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
         home = Path(folder)
         os.chmod(folder, 0o755)  # noqa: PTH101 - before anything runs
         with running(home, durable=False) as urls:
-            await migrate(urls.owner, SOURCES)
-            await install(urls.owner, INVALIDATIONS)
-            other = home / "cache"
-            other.mkdir()
-            valkey = Valkey(other)
+            valkey = Valkey(home / "cache")
             trouble = Trouble(valkey) if given.faults else None
-            shelf = Shelf(type(urls)(urls.admin, urls.owner, urls.app, valkey.url), home, uuid4())
-            deadline_ms = 50 if given.faults else 5_000
+            played = _over_http if given.http else _engines
             try:
-                async with engines(shelf, home, count=given.processes, deadline_ms=deadline_ms) as system:
+                async with played(replace(urls, cache=valkey.url), home, 50 if trouble else 5_000) as system:
                     history = await play(
                         system, reads=given.reads, faults=trouble, seconds=given.seconds, stop=stop
                     )
             finally:
                 valkey.stop()
     print(*history.own_stale[:20], sep="\n", file=sys.stderr)
-    made = trouble.made if trouble else {}
-    return {"faults": made, "processes": given.processes, **history.summary()}
+    processes = [len(node) for node in system.nodes]
+    return {"faults": trouble.made if trouble else {}, "processesByNode": processes, **history.summary()}
+
+
+@asynccontextmanager
+async def _engines(urls: Urls, home: Path, deadline_ms: float) -> AsyncIterator[System]:
+    await migrate(urls.owner, SOURCES)
+    await install(urls.owner, INVALIDATIONS)
+    async with engines(Shelf(urls, home, uuid4()), home, deadline_ms=deadline_ms) as system:
+        yield system
+
+
+@asynccontextmanager
+async def _over_http(urls: Urls, home: Path, deadline_ms: float) -> AsyncIterator[System]:
+    await prepare(assemble(settings_of(home)), urls, lambda _: None)
+    async with apis(urls, home, deadline_ms=deadline_ms, audited=True) as system:
+        yield system
 
 
 if __name__ == "__main__":
