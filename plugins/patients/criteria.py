@@ -22,14 +22,28 @@ MOST_LETTERS = 200
 MOST_WORDS = 8
 MOST_WORD_LETTERS = 60  # as the words of names are kept
 
-_EMAIL = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]*")
+_EMAIL = re.compile(r"[^\s@,;:<>()\"]+@[^\s@,;:<>()\"]*")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-# Letters and digits in one piece, as record and student numbers are: MRN-10001, S20417, 12-A-99.
-_CODE = re.compile(r"(?<!\S)(?!(?:ext|x)\.?\d)(?=\S*\d)(?=\S*[^\W\d_])[^\W_][\w./-]*(?!\S)", re.IGNORECASE)
-_LABEL = re.compile(r"(?<!\w)(?:mrn|dob|born|tel|phone|no|id)\.?[\s:#]+(?=[+(]?\d)", re.IGNORECASE)
-_PHONE = re.compile(
-    r"(?<![\w])[+(]*\d(?:[\s().\-/]*\d)+(?:\s*(?:ext|extn|extension|x)\.?\s*\d{1,7})?(?!\w)", re.IGNORECASE
+_EXTENSION = r"(?:extension|extn|ext|x|\#)\.?"
+# Letters and digits in one piece, as record and student numbers are: MRN-10001, S20417, 12-A-99; not 415-555-0132x12.
+_CODE = re.compile(
+    rf"""(?<!\S) (?! (?:[+(]*\d[\d().\-/]{{5,}})? {_EXTENSION} \d{{0,7}} (?!\S))
+    (?=\S*\d)(?=\S*[^\W\d_]) [^\W_][\w./-]*(?!\S)""",
+    re.IGNORECASE | re.VERBOSE,
 )
+_LABEL = re.compile(
+    r"(?<!\w)(?:mrn|dob|born|tel|phone|mobile|no|id|e-?mail|mailto)\.?[\s:#]+(?=[+(]?\d|[^\W_][\w./-]*\d|\S+@)",
+    re.IGNORECASE,
+)
+_PHONE = re.compile(
+    rf"(?<![\w])[+(]*\d(?:[\s().\-/]*\d)+(?:\s*{_EXTENSION}\s*\d{{1,7}})?(?!\w)", re.IGNORECASE
+)
+# As text processors and East Asian keyboards write them; names are folded by rules of their own.
+_PLAIN = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+    | {chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}
+)
+_SHORT_NUMBER = re.compile(r"[0-9]{2,3}")  # too short for the end of a phone
 _COMPACT_DATE = re.compile(r"(?:18|19|20)\d{6}")
 _NO_LETTERS = re.compile(r"[\W_]+")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # one sign of these scripts is a whole name
@@ -101,7 +115,7 @@ def interpret(asked: Filters, region: str, locale: str | None) -> Criteria:
         try:
             if not raw.strip():
                 raise invalid(field, "required", "is empty")
-            for part, value in read(raw.strip()).items():
+            for part, value in read(raw.translate(_PLAIN).strip()).items():
                 if value is not None and found.setdefault(part, value) != value:
                     raise invalid(field, "contradiction", "contradicts the other parameters")
         except Invalid as problem:
@@ -133,6 +147,8 @@ def _box(raw: str, region: str, locale: str | None) -> dict[str, object]:
         part = _number(match.group(), region)
         found |= part
         rest = _without(rest, match) if part else rest
+    if not found and _SHORT_NUMBER.fullmatch(rest):
+        return {"number": rest}
     words = _words(rest)
     if words:
         found["words"] = words
@@ -155,7 +171,7 @@ def _long_enough(words: tuple[str, ...]) -> bool:
 
 def _number(written: str, region: str) -> dict[str, object]:
     """A bare run of digits may be several things; one with marks or spaces between is a phone."""
-    digits = "".join(c for c in written if c.isdecimal())
+    digits = "".join(str(int(c)) for c in written if c.isdecimal())
     if len(digits) < LEAST_SUFFIX:
         return {}
     phone = read_phone(written, region)
@@ -178,7 +194,7 @@ def _phone(raw: str, region: str) -> dict[str, object]:
 
 
 def _email(raw: str) -> dict[str, object]:
-    return {"email": raw.lower()}
+    return {"email": raw.lower().rstrip(".")}
 
 
 def _patient_id(raw: str) -> dict[str, object]:

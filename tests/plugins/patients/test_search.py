@@ -109,6 +109,19 @@ async def test_the_thousandth_is_the_last(clinics: Site) -> None:
         assert beyond.json()["patients"] == []
 
 
+async def test_a_short_number_is_a_record_number_or_a_word_of_a_name(smiths: Site) -> None:
+    with psycopg.connect(smiths.urls.owner, autocommit=True) as owner:
+        named = add(owner, "Agent", "77")
+        numbered = add(owner, "Nadia", "Numbered")
+        owner.execute("update patient set mrn = '77' where id = %s", (numbered,))
+        listed = (await page(smiths, search="77"))["patients"]
+        owner.execute("delete from patient where id = any(%s)", ([named, numbered],))
+    assert [(p["id"], p["match"]["tier"], p["match"]["on"]) for p in listed] == [
+        (str(numbered), "identifier", ["mrn"]),
+        (str(named), "tokens", ["name"]),
+    ]
+
+
 async def test_nothing_asked_lists_everybody_by_name(smiths: Site) -> None:
     listed = await page(smiths, limit=100)
     assert listed["pagination"]["total"] == 200
