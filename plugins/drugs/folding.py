@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 MAX_NAME_LENGTH = 200
+_REMEMBERED = 4096
 
 _MARKS = dict.fromkeys(map(ord, "\u2122\u2120\u00ae"), " ")  # of trade; NFKC would make letters of them
 # Letters that no decomposition takes apart. Casefold has made ß into ss already.
@@ -30,17 +32,23 @@ _SALTS = (
 _SALT = re.compile(rf"(?:^| )(?:{_SALTS})(?= |$)")
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def fold(text: str) -> str:
     """Return `text` as names are compared: NFKC, casefold, unaccent, punctuation out, spaces collapsed.
 
     `.5` is 0.5. Hyphens inside words, `/`, `+`, `%`, decimal points and the colon of a ratio stay: they carry meaning.
+    An import folds each name several times within a moment, so that the last ones are remembered.
     """
-    text = unicodedata.normalize("NFKC", text.translate(_MARKS)).casefold()
-    text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    text = unicodedata.normalize("NFC", text).translate(_PLAIN)
+    text = text.casefold() if text.isascii() else _unaccented(text)
     text = _DASHES.sub("-", _APOSTROPHES.sub("", text)).replace("&", " and ")
     text = _LOOSE_POINT.sub(" ", _BARE_POINT.sub("0.", _SEPARATOR.sub(r"\1", _NOISE.sub(" ", text))))
     return " ".join(_LOOSE_DASH.sub(" ", text).split())
+
+
+def _unaccented(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text.translate(_MARKS)).casefold()
+    text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", text).translate(_PLAIN)
 
 
 def squash(folded: str) -> str:

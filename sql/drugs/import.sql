@@ -10,6 +10,11 @@ select exists (select from drugs) as filled
 -- returns: rows
 lock table drugs in share row exclusive mode
 
+-- name: long_lists()
+-- Indexes that gather may gather a whole file before they enter any of it.
+-- returns: rows
+set local gin_pending_list_limit = '512MB'
+
 -- name: stored_drugs()
 -- The whole vocabulary, to be merged with a file.
 -- returns: many
@@ -98,3 +103,48 @@ select drug_id, jurisdiction, schedule from staged_schedules
 -- Tells the planner what is there now.
 -- returns: rows
 analyze drugs, drug_aliases, drug_schedules
+
+-- name: gather_contained()
+-- New names wait in a list.
+-- returns: rows
+alter index if exists drug_aliases_contained set (fastupdate = on)
+
+-- name: scatter_contained()
+-- New names are entered one by one again.
+-- returns: rows
+alter index if exists drug_aliases_contained set (fastupdate = off)
+
+-- name: enter_contained()
+-- What waits in the list is entered.
+-- returns: rows
+select gin_clean_pending_list(index) from to_regclass('drug_aliases_contained') as index where index is not null
+
+-- name: gather_bare()
+-- New names wait in a list.
+-- returns: rows
+alter index if exists drug_aliases_bare set (fastupdate = on)
+
+-- name: scatter_bare()
+-- New names are entered one by one again.
+-- returns: rows
+alter index if exists drug_aliases_bare set (fastupdate = off)
+
+-- name: enter_bare()
+-- What waits in the list is entered.
+-- returns: rows
+select gin_clean_pending_list(index) from to_regclass('drug_aliases_bare') as index where index is not null
+
+-- name: gather_slips()
+-- New names wait in a list.
+-- returns: rows
+alter index if exists drug_aliases_slips set (fastupdate = on)
+
+-- name: scatter_slips()
+-- New names are entered one by one again.
+-- returns: rows
+alter index if exists drug_aliases_slips set (fastupdate = off)
+
+-- name: enter_slips()
+-- What waits in the list is entered.
+-- returns: rows
+select gin_clean_pending_list(index) from to_regclass('drug_aliases_slips') as index where index is not null

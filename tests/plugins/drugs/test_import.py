@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from support import OpenSite, Site
 
-from cito.plugins.drugs.importing import Imported, import_lines
+from cito.plugins.drugs.importing import Imported, import_lines, indexes_at_the_end
 from cito.plugins.drugs.reading import FileRefused, Line, read_file
 from cito.plugins.drugs.seed import load_drugs
 
@@ -121,3 +122,58 @@ async def test_redmed_beside_the_demo_drugs(open_site: OpenSite, shared: Path) -
 async def seeded(site: Site) -> None:
     async with await psycopg.AsyncConnection.connect(site.urls.owner) as connection:
         await load_drugs(connection, None, lambda *_: None)
+
+
+async def test_new_names_are_found_while_they_wait_and_entered_at_the_end(open_site: OpenSite) -> None:
+    lines = [Line(0, f"zzqdrug{number:03d}ine", {}) for number in range(300)]
+    async with open_site(plugins=("drugs",)) as site:
+        async with (
+            await psycopg.AsyncConnection.connect(site.urls.owner, autocommit=True) as watching,
+            indexes_at_the_end(site.urls.owner),
+        ):
+            assert await gathering(watching) == {"on"}
+            async with await psycopg.AsyncConnection.connect(site.urls.owner) as connection:
+                await import_lines(connection, lines, lambda *_: None)
+            assert await suggested(site, "zzqdrug007ien") == "zzqdrug007ine"  # waits in a list
+        async with await psycopg.AsyncConnection.connect(site.urls.owner, autocommit=True) as owner:
+            assert await gathering(owner) == {"off"}
+            assert await waiting(owner) == 0
+        assert await suggested(site, "zzqdrug011ien") == "zzqdrug011ine"
+
+
+async def test_an_import_that_fails_leaves_no_list_behind(open_site: OpenSite) -> None:
+    async with open_site(plugins=("drugs",)) as site:
+        with pytest.raises(ZeroDivisionError):
+            async with (
+                indexes_at_the_end(site.urls.owner),
+                await psycopg.AsyncConnection.connect(site.urls.owner) as connection,
+            ):
+                await import_lines(connection, [Line(0, "zzqdrugine", {})], lambda *_: None)
+                raise ZeroDivisionError
+        async with await psycopg.AsyncConnection.connect(site.urls.owner, autocommit=True) as owner:
+            assert await gathering(owner) == {"off"}
+            assert await waiting(owner) == 0
+            assert not await (await owner.execute("select from drugs")).fetchall()
+
+
+async def suggested(site: Site, name: str) -> str:
+    said = await site.client.get("/api/drugs/lookup", params={"name": name}, headers=site.headers())
+    generic: str = said.json()["suggestions"][0]["drug"]["genericName"]
+    return generic
+
+
+INVERTED = ("drug_aliases_contained", "drug_aliases_bare", "drug_aliases_slips")
+
+
+async def gathering(owner: psycopg.AsyncConnection[Any]) -> set[str]:
+    """Whether the inverted indexes keep lists: the values of `fastupdate`."""
+    read = await owner.execute("select reloptions from pg_class where relname = any(%s)", [list(INVERTED)])
+    return {
+        dict(option.split("=") for option in options)["fastupdate"] for (options,) in await read.fetchall()
+    }
+
+
+async def waiting(owner: psycopg.AsyncConnection[Any]) -> int:
+    """How many pages of names still wait in lists."""
+    pages = [await owner.execute("select gin_clean_pending_list(%s::regclass)", [name]) for name in INVERTED]
+    return sum([row[0] for cursor in pages for row in await cursor.fetchall()])
