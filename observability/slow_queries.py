@@ -110,11 +110,14 @@ class SlowQueries:
             by_query.setdefault((note.kind, note.name), []).append(note)
         if not by_query:
             return []
-        usual = {
-            name: histogram.quantile(0.95, bounds) / 1e6
-            for name, histogram in totals_by(window(USUAL_SECONDS), c.QUERIES).items()
-        }
-        return [self._finding(kind, found, usual.get(name, 0.0)) for (kind, name), found in by_query.items()]
+        names = {name for _, name in by_query}
+        if now >= self._usual_at + USUAL_FOR_SECONDS or not names <= self._usual_ms.keys():
+            self._usual_at = now
+            self._usual_ms = dict.fromkeys(names, 0.0) | {
+                name: histogram.quantile(0.95, bounds) / 1e6
+                for name, histogram in totals_by(window(USUAL_SECONDS), c.QUERIES).items()
+            }
+        return [self._finding(kind, found, self._usual_ms[name]) for (kind, name), found in by_query.items()]
 
     def _finding(self, kind: str, notes: list[Note], usual_ms: float) -> Finding:
         report = self.report(notes, usual_ms)

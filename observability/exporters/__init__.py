@@ -12,8 +12,8 @@ from cito.core.settings import ObservabilitySettings
 from cito.observability.exporters.aws import signer
 from cito.observability.exporters.cloudwatch import EmbeddedMetrics, PutMetricData
 from cito.observability.exporters.http import Endpoint
-from cito.observability.exporters.otlp import trace_request
 from cito.observability.exporters.otlp_metrics import OtlpMetrics
+from cito.observability.exporters.otlp_spans import trace_request
 from cito.observability.exporters.periodic import Destination, Periodic
 from cito.observability.exporters.presets import PRESETS, resolve
 from cito.observability.exporters.spool import Spool

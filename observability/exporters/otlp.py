@@ -1,44 +1,21 @@
-"""OTLP protobuf messages from spans and slices; the messages themselves are OpenTelemetry's own package."""
+"""OTLP protobuf messages from slices; the messages themselves are OpenTelemetry's own package."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as m
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1 import trace_pb2 as t
 
-from cito.observability import spans as s
 from cito.observability.catalog import CATALOG, Instrument
 from cito.observability.histogram import Histogram
 from cito.observability.metrics import Labels, Slice
 
-_KINDS = {
-    s.SERVER: t.Span.SPAN_KIND_SERVER,
-    s.CLIENT: t.Span.SPAN_KIND_CLIENT,
-    s.CONSUMER: t.Span.SPAN_KIND_CONSUMER,
-    s.INTERNAL: t.Span.SPAN_KIND_INTERNAL,
-}
 _NS = 1_000_000_000
-_SCOPE = InstrumentationScope(name="cito")
+SCOPE = InstrumentationScope(name="cito")
 DELTA, CUMULATIVE = m.AGGREGATION_TEMPORALITY_DELTA, m.AGGREGATION_TEMPORALITY_CUMULATIVE
-
-
-def trace_request(spans: Iterable[s.Span], resource: Mapping[str, str]) -> bytes:
-    """Return an encoded export request with these spans."""
-    request = ExportTraceServiceRequest(
-        resource_spans=[
-            t.ResourceSpans(
-                resource=Resource(attributes=_attributes(resource)),
-                scope_spans=[t.ScopeSpans(scope=_SCOPE, spans=[_span(span) for span in spans])],
-            )
-        ]
-    )
-    body: bytes = request.SerializeToString()
-    return body
 
 
 def metric_request(
@@ -66,26 +43,12 @@ def metric_request(
     request = ExportMetricsServiceRequest(
         resource_metrics=[
             m.ResourceMetrics(
-                resource=Resource(attributes=_attributes(resource)),
-                scope_metrics=[m.ScopeMetrics(scope=_SCOPE, metrics=metrics)],
+                resource=Resource(attributes=attributes_of(resource)),
+                scope_metrics=[m.ScopeMetrics(scope=SCOPE, metrics=metrics)],
             )
         ]
     )
     return request.SerializeToString(), points
-
-
-def _span(span: s.Span) -> t.Span:
-    return t.Span(
-        trace_id=bytes.fromhex(span.trace_id),
-        span_id=bytes.fromhex(span.span_id),
-        parent_span_id=bytes.fromhex(span.parent_id),
-        name=span.name,
-        kind=_KINDS[span.kind],
-        start_time_unix_nano=span.start_ns,
-        end_time_unix_nano=span.end_ns,
-        attributes=_attributes(span.attributes),
-        status=t.Status(code=t.Status.STATUS_CODE_ERROR if span.error else t.Status.STATUS_CODE_UNSET),
-    )
 
 
 def _metric(
@@ -105,7 +68,7 @@ def _metric(
     values = (counted.counters if instrument.kind == "counter" else counted.gauges).get(name, {})
     numbers = [
         m.NumberDataPoint(
-            attributes=_attributes(_named(instrument, labels)),
+            attributes=attributes_of(_named(instrument, labels)),
             start_time_unix_nano=span[0] if instrument.kind == "counter" else 0,
             time_unix_nano=span[1],
             as_double=value,
@@ -131,7 +94,7 @@ def _points(
     span: tuple[int, int],
 ) -> m.HistogramDataPoint:
     return m.HistogramDataPoint(
-        attributes=_attributes(_named(instrument, labels)),
+        attributes=attributes_of(_named(instrument, labels)),
         start_time_unix_nano=span[0],
         time_unix_nano=span[1],
         count=histogram.count,
@@ -155,7 +118,8 @@ def _named(instrument: Instrument, labels: Labels) -> dict[str, str | int]:
     return {name: value for name, value in zip(instrument.labels, labels, strict=True) if value != ""}
 
 
-def _attributes(values: Mapping[str, str | int]) -> list[KeyValue]:
+def attributes_of(values: Mapping[str, str | int]) -> list[KeyValue]:
+    """Return attributes as OpenTelemetry's messages."""
     return [
         KeyValue(
             key=key,

@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from cito.core.telemetry import Record, What
 from cito.observability.exporters.http import Endpoint
-from cito.observability.exporters.otlp import trace_request
+from cito.observability.exporters.otlp_spans import trace_request
 from cito.observability.exporters.spool import QUEUE_RECORDS, Spool
 from cito.observability.spans import spans_of
 
@@ -79,6 +82,32 @@ def test_spans_have_the_records_true_times_names_and_parents(made: Made) -> None
     assert query.end_ns - query.start_ns == 4 * MS
     assert query.attributes["db.query.summary"] == "find"
     assert query.error == "PoolFull"
+
+
+def test_encoded_spans_say_what_the_spans_say(made: Made) -> None:
+    records = [profile(made), profile(made), made("get_medication")]  # two of a kind, and one without steps
+    for number, record in enumerate(records):
+        record.request_id, record.parent_id = f"request-{number}", "ab" * 8 * (number % 2)
+    spans = [span for record in records for span in spans_of(record)]
+    request = ExportTraceServiceRequest.FromString(trace_request(spans, RESOURCE))
+    (resource,) = request.resource_spans
+    (scope,) = resource.scope_spans
+    assert scope.scope.name == "cito"
+    assert len(scope.spans) == len(spans) == 13
+    for span, sent in zip(spans, scope.spans, strict=True):
+        assert (sent.trace_id.hex(), sent.span_id.hex(), sent.parent_span_id.hex()) == (
+            span.trace_id,
+            span.span_id,
+            span.parent_id,
+        )
+        assert (sent.start_time_unix_nano, sent.end_time_unix_nano) == (span.start_ns, span.end_ns)
+        assert (sent.name, OtlpSpan.SpanKind.Name(sent.kind)) == (span.name, f"SPAN_KIND_{span.kind.upper()}")
+        told = {
+            a.key: a.value.int_value if a.value.HasField("int_value") else a.value.string_value
+            for a in sent.attributes
+        }
+        assert told == span.attributes
+        assert (sent.status.code == Status.STATUS_CODE_ERROR) == bool(span.error)
 
 
 def test_every_span_arrives_once_with_its_resource(server: Collector, made: Made) -> None:
