@@ -22,7 +22,7 @@ Part = tuple[float, float]  # (bad, all)
 DEFAULT_HIT_RATE = 0.85
 SLOW_BUDGET = 0.05  # a p95 promises that 95 of 100 are in time
 _FAILED = 500
-_HIT = frozenset({"local", "shared", "stale"})
+ANSWERED_FROM_CACHE = frozenset({"local", "shared", "stale"})
 
 
 class View:
@@ -141,7 +141,9 @@ def _operation_rules(target: Target, bounds: tuple[int, ...]) -> Iterable[Rule]:
 
     def missed(view: View) -> Part:
         found = [(k, h) for k, h in view.of(c.REQUESTS, target.operation) if k[4]]
-        return sum(h.count for k, h in found if k[4] not in _HIT), sum(h.count for _, h in found)
+        return sum(h.count for k, h in found if k[4] not in ANSWERED_FROM_CACHE), sum(
+            h.count for _, h in found
+        )
 
     yield Share(
         "slow_operation",

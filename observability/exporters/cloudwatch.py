@@ -14,13 +14,11 @@ import msgspec
 
 from cito.observability.catalog import CATALOG, REQUESTS, Instrument
 from cito.observability.exporters.aws import session
+from cito.observability.exporters.cloudwatch_sums import sums
 from cito.observability.exporters.periodic import Delivery
 from cito.observability.histogram import Histogram
 from cito.observability.metrics import Labels, Slice
 
-ERRORS = "http.server.request.errors"  # 5xx answers by Operation: alarms cannot add up dimensions
-_ERRORS = Instrument(ERRORS, "counter", "{answer}", ("cito.operation",), "Answers with a status of 5xx.")
-_FAILED = 500
 _MOST_DATA = 500  # of a request; the service takes 1,000 and 1 MB
 _MOST_VALUES = 150  # of one datum
 _EMF_MOST_VALUES = 100  # of one metric in a line
@@ -165,12 +163,7 @@ def _histograms(counted: Slice) -> Iterator[tuple[Instrument, Labels, Histogram]
 
 
 def _numbers(counted: Slice) -> Iterator[tuple[Instrument, Labels, float]]:
-    failed: dict[str, int] = {}
-    for labels, histogram in counted.labelled(REQUESTS).items():
-        bad = histogram.count if int(labels[3]) >= _FAILED else 0
-        failed[str(labels[0])] = failed.get(str(labels[0]), 0) + bad
-    for operation, count in failed.items():
-        yield _ERRORS, (operation,), count
+    yield from sums(counted)
     for values in (counted.counters, counted.gauges):
         for metric, series in values.items():
             for labels, value in series.items():

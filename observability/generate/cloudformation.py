@@ -1,4 +1,4 @@
-"""CloudWatch alarms as a CloudFormation template: p95 and error rate of each target, and what must never happen."""
+"""CloudWatch alarms as a CloudFormation template: targets, hit rates, jobs, and what must never happen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from cito.core.declarations import Target
 from cito.core.refusals import route_operations
 from cito.core.registry import Registry
 from cito.observability import catalog as c
-from cito.observability.exporters.cloudwatch import ERRORS
+from cito.observability.exporters.cloudwatch_sums import (
+    CACHE_MISSES,
+    CACHE_READS,
+    ERRORS,
+    JOB_ERRORS,
+    REQUEST_MISSES,
+    REQUEST_READS,
+)
+from cito.observability.rules import DEFAULT_HIT_RATE
+
+_LEAST_READS = 40  # a minute, below which a share says nothing
 
 
 def template(registry: Registry) -> str:
@@ -22,6 +32,10 @@ def template(registry: Registry) -> str:
         if owned.value.operation not in routes:
             continue  # a query's: CloudWatch gets its durations, its alarm would repeat the route's
         resources |= _target(owned.value)
+    families = [family.value.name for family in registry.cache_families]
+    jobs = [job.value.name for job in registry.jobs]
+    resources |= {f"Family{_named(name)}HitRate": _family(name) for name in families}
+    resources |= {f"Job{_named(name)}Failing": _job(name) for name in jobs}
     made = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Alarms of Cito, made by `cito dashboards build` from the enabled plugins' targets.",
@@ -36,7 +50,7 @@ def template(registry: Registry) -> str:
 
 def _target(target: Target) -> dict[str, Any]:
     operation = [{"Name": "Operation", "Value": target.operation}]
-    name = "".join(part.title() for part in target.operation.split("_"))
+    name = _named(target.operation)
     slow = {
         "MetricName": c.REQUESTS,
         "Dimensions": operation,
@@ -56,12 +70,60 @@ def _target(target: Target) -> dict[str, Any]:
         "EvaluationPeriods": 5,
         "DatapointsToAlarm": 3,
     }
-    return {
+    alarms = {
         f"{name}Slow": _alarm(f"{target.operation} is slower than its p95 of {target.p95_ms:g} ms", slow),
         f"{name}Failing": _alarm(
             f"{target.operation} fails more often than {target.error_rate:.2%}", failing
         ),
     }
+    if target.hit_rate is not None:
+        text = f"{target.operation} is answered from the cache less often than {target.hit_rate:.0%}"
+        alarms[f"{name}HitRate"] = _hit_rate(text, REQUEST_MISSES, REQUEST_READS, operation, target.hit_rate)
+    return alarms
+
+
+def _family(family: str) -> dict[str, Any]:
+    dimensions = [{"Name": "cito.cache.family", "Value": family}]
+    text = f"cache family {family} hits less than {DEFAULT_HIT_RATE:.0%}"
+    return _hit_rate(text, CACHE_MISSES, CACHE_READS, dimensions, DEFAULT_HIT_RATE)
+
+
+def _hit_rate(
+    text: str, misses: str, reads: str, dimensions: list[dict[str, str]], rate: float
+) -> dict[str, Any]:
+    share = {
+        "Metrics": [
+            _part("misses", misses, dimensions, "Sum"),
+            _part("reads", reads, dimensions, "Sum"),
+            {
+                "Id": "share",
+                "Expression": f"IF(reads > {_LEAST_READS}, FILL(misses, 0) / reads, 0)",
+                "Label": "miss rate",
+                "ReturnData": True,
+            },
+        ],
+        "Threshold": round(1 - rate, 4),
+        "EvaluationPeriods": 5,
+        "DatapointsToAlarm": 5,
+    }
+    return _alarm(text, share)
+
+
+def _job(job: str) -> dict[str, Any]:
+    failed = {
+        "MetricName": JOB_ERRORS,
+        "Dimensions": [{"Name": "cito.job", "Value": job}],
+        "Statistic": "Sum",
+        "Threshold": 0,
+        "Period": 60,
+        "EvaluationPeriods": 1,
+    }
+    return _alarm(f"job {job} failed", failed)
+
+
+def _named(name: str) -> str:
+    """Return a name as resources are called: letters and digits."""
+    return "".join(part.title() for part in name.replace("-", "_").split("_"))
 
 
 def _states() -> Iterator[tuple[str, dict[str, Any]]]:

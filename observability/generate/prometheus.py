@@ -12,7 +12,7 @@ from cito.core.refusals import route_operations
 from cito.core.registry import Registry
 from cito.observability import catalog as c
 from cito.observability.catalog import CATALOG
-from cito.observability.rules import DEFAULT_HIT_RATE, PACES, SLOW_BUDGET, Pace
+from cito.observability.rules import ANSWERED_FROM_CACHE, DEFAULT_HIT_RATE, PACES, SLOW_BUDGET, Pace
 
 _BUCKET = f"{CATALOG[c.REQUESTS].prometheus}_bucket"
 _COUNT = f"{CATALOG[c.REQUESTS].prometheus}_count"
@@ -70,6 +70,20 @@ def _operation(target: Target) -> Iterator[dict[str, Any]]:
             _both(failed, target.error_rate, pace),
             pace.severity,
             f"{target.operation} fails more often than {target.error_rate:.2%} of its answers",
+            operation=target.operation,
+        )
+    if target.hit_rate is not None:
+
+        def missed(window: str) -> str:
+            asked = f'{_COUNT}{{{mine},cito_cache_outcome!=""}}'
+            found = f'{_COUNT}{{{mine},cito_cache_outcome=~"{"|".join(sorted(ANSWERED_FROM_CACHE))}"}}'
+            return f"(1 - (sum(rate({found}[{window}])) or vector(0)) / sum(rate({asked}[{window}])))"
+
+        yield _rule(
+            "CitoHitRate",
+            f"{missed('5m')} > {1 - target.hit_rate:g} and {missed('1m')} > {1 - target.hit_rate:g}",
+            "ticket",
+            f"{target.operation} is answered from the cache less often than {target.hit_rate:.0%}",
             operation=target.operation,
         )
 

@@ -2,21 +2,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from cito.core.declarations import Job, Target
+from cito.core.declarations import CacheFamily, Job, Target
 from cito.core.registry import Owned, Registry
+from cito.core.telemetry import What
 from cito.observability import catalog as c
 from cito.observability.alert import Alert
 from cito.observability.alerts import Engine
 from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics
 from cito.observability.rules import rules_of
-from cito.observability.sinks import Webhook, signature, webhook_secret
+from cito.observability.sinks import Webhook, signature, tell_log, webhook_secret
 from cito.observability.timeline import Timeline
 
 from .conftest import Made
@@ -24,9 +27,34 @@ from .webhook_server import receiver
 
 BOUNDS = bounds_with([50])
 NOW = 1_800_000_000.0
+
+
+class Key(msgspec.Struct, frozen=True):
+    id: int
+
+
+async def _never(*_: object) -> None:
+    raise AssertionError("nothing is loaded")
+
+
 REGISTRY = Registry(
     plugins=(),
     targets=(Owned("x", Target(operation="get_patient", p95_ms=50, error_rate=0.01, hit_rate=0.7)),),
+    cache_families=(
+        Owned(
+            "x",
+            CacheFamily(
+                name="patient",
+                version=1,
+                key=Key,
+                value=Key,
+                load=_never,
+                tags=("x:{id}",),
+                ttl_seconds=1,
+                hard_limit_seconds=1,
+            ),
+        ),
+    ),
     jobs=(Owned("x", Job(name="purge", run=lambda _: None, every_seconds=60)),),  # type: ignore[arg-type]
 )
 
@@ -135,6 +163,19 @@ def test_a_collapse_of_the_hit_rate_is_told_at_once_but_not_of_a_cold_cache(
     assert all(alert.started_at - began <= 2.0 for alert in world.told)
 
 
+@pytest.mark.parametrize(("hits", "told"), [(17, []), (16, [("hit_rate", "patient", "firing")])])
+def test_a_family_without_a_target_hits_85_of_100(
+    world: Clockwork, made: Made, hits: int, told: list[tuple[str, str, str]]
+) -> None:
+    def reads(metrics: Metrics) -> None:
+        for number in range(20):
+            outcome = "local" if number < hits else "miss"
+            metrics.fold(made("background", events=[(What.CACHE, "patient", 0, 0.1, outcome)]))
+
+    world.run(310, reads)
+    assert world.messages == told
+
+
 def test_a_failing_job(world: Clockwork, made: Made) -> None:
     world.run(5, lambda metrics: None)
     world.run(0.5, lambda metrics: metrics.fold(made("purge", kind="job", status=500)))
@@ -182,6 +223,16 @@ def test_requests_that_wait_for_a_connection(world: Clockwork) -> None:
 
 def alert(status: str = "firing") -> Alert:
     return Alert("id1", "error_rate", "get_patient", "page", status, "it fails", "20%", "1%", NOW, NOW)  # type: ignore[arg-type]
+
+
+def test_the_log_is_told_of_an_alert_and_of_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        tell_log(alert())
+        tell_log(alert("resolved"))
+    firing, resolved = caplog.records
+    assert (firing.levelname, firing.getMessage()) == ("WARNING", "alert firing: it fails")
+    assert (resolved.levelname, resolved.getMessage()) == ("INFO", "alert resolved: it fails")
+    assert vars(firing).items() >= {"alert": "error_rate", "subject": "get_patient", "value": "20%"}.items()
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

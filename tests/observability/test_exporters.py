@@ -15,6 +15,7 @@ from cito.core.settings import ObservabilitySettings
 from cito.core.telemetry import What
 from cito.observability import catalog as c
 from cito.observability.exporters import Exporters, build
+from cito.observability.exporters import cloudwatch_sums as sums
 from cito.observability.exporters.cloudwatch import EmbeddedMetrics, PutMetricData, metric_data
 from cito.observability.exporters.http import Endpoint
 from cito.observability.exporters.otlp_metrics import OtlpMetrics
@@ -194,6 +195,26 @@ def test_put_metric_data_arrives_with_the_operation_dimension(moto: str, made: M
     assert point["Maximum"] == pytest.approx(10, rel=0.1)
     assert point["Sum"] == pytest.approx(55, rel=0.1)
     assert dimensions[:1] in [metric["Dimensions"] for metric in listed]
+
+
+def test_what_alarms_look_at_is_added_up(made: Made) -> None:
+    metrics = Metrics(BOUNDS)
+    for outcome, status in (("local", 200), ("shared", 200), ("miss", 200), ("bypass", 503)):
+        record = made("get_patient", status=status, events=[(What.CACHE, "patient", 0, 1, outcome)])
+        record.cache = outcome
+        metrics.fold(record)
+    metrics.fold(made("purge", kind="job", status=500))
+    metrics.fold(made("purge", kind="job"))
+    data = metric_data(metrics.cut(NOW), BOUNDS, NOW)
+    summed = {(d["MetricName"], d["Dimensions"][0]["Value"]): d["Value"] for d in data if "Value" in d}
+    assert summed == {
+        (sums.ERRORS, "get_patient"): 1,
+        (sums.REQUEST_READS, "get_patient"): 4,
+        (sums.REQUEST_MISSES, "get_patient"): 2,
+        (sums.CACHE_READS, "patient"): 4,
+        (sums.CACHE_MISSES, "patient"): 2,
+        (sums.JOB_ERRORS, "purge"): 1,
+    }
 
 
 def test_put_metric_data_while_the_service_is_away_is_joined_to_the_next(aws: None, made: Made) -> None:

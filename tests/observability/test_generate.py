@@ -19,9 +19,11 @@ from support import OpenSite
 from cito.core.assembly import assemble
 from cito.core.declarations import Target
 from cito.core.http.tokens import mint
+from cito.core.refusals import route_operations
 from cito.core.registry import Owned, Registry, installed
 from cito.core.settings import ObservabilitySettings, Settings
 from cito.observability import catalog as c
+from cito.observability.generate.cloudformation import template
 from cito.observability.generate.prometheus import rules_file
 from cito.observability.rules import rules_of
 
@@ -64,9 +66,48 @@ def test_every_declared_target_has_its_rules(registry: Registry) -> None:
     assert {owned.value.name for owned in registry.cache_families} <= {
         label.get("family") for label in labels
     }
-    # The engine inside and Prometheus outside judge the same.
-    ours = {rule.name for rule in rules_of(registry, ())}
-    assert len(ours) == 11
+
+
+# Rule -> its name in Prometheus, and how its alarm's resource ends.
+ELSEWHERE = {
+    "slow_operation": ("CitoSlowOperation", "Slow"),
+    "error_rate": ("CitoErrorRate", "Failing"),
+    "hit_rate": ("CitoHitRate", "HitRate"),
+    "job_failing": ("CitoJobFailing", "Failing"),
+    "cache_unreachable": ("CitoCacheUnreachable", "CacheUnreachable"),
+    "cache_cpu": ("CitoCacheCpu", "CacheCpu"),
+    "cache_memory": ("CitoCacheMemory", "CacheMemory"),
+    "cache_evictions": ("CitoCacheEvictions", "CacheEvictions"),
+    "pool_waiting": ("CitoPoolWaiting", "PoolWaiting"),
+    "relay_backlog": ("CitoRelayBacklog", "RelayBacklog"),
+    "telemetry_dropped": ("CitoTelemetryDropped", "TelemetryDropped"),
+}
+
+
+def test_every_rule_has_its_twin_in_prometheus_and_in_cloudwatch(registry: Registry) -> None:
+    groups = yaml.safe_load(rules_file(registry))["groups"]
+    in_prometheus = {
+        (rule["alert"], rule["labels"].get(label, ""))
+        for group in groups
+        for rule in group["rules"]
+        for label in ("operation", "family", "job", "none")
+    }
+    in_cloudwatch = json.loads(template(registry))["Resources"].keys()
+    routes = {handler.operation_id for _, _, _, handler in route_operations(registry)}
+    of_queries = {
+        owned.value.operation for owned in registry.targets
+    } - routes  # in Prometheus: CitoSlowQuery
+    families = {owned.value.name for owned in registry.cache_families}
+    ours = [rule for rule in rules_of(registry, ()) if rule.subject not in of_queries]
+    assert {rule.name for rule in ours} == ELSEWHERE.keys()
+    for rule in ours:
+        name, ending = ELSEWHERE[rule.name]
+        own = rule.name in {"slow_operation", "error_rate", "hit_rate", "job_failing"}
+        assert (name, rule.subject if own else "") in in_prometheus
+        kind = "Family" if rule.name == "hit_rate" and rule.subject in families else ""
+        kind = "Job" if rule.name == "job_failing" else kind
+        subject = kind + rule.subject.title().replace("_", "") if own else ""
+        assert subject + ending in in_cloudwatch
 
 
 def series(name: str, values: str) -> dict[str, str]:

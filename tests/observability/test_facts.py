@@ -1,0 +1,53 @@
+"""What is asked of the cache server, beside what it says itself."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import redis
+from valkey import Valkey
+
+from cito.observability import catalog as c
+from cito.observability.facts import Facts
+from cito.observability.histogram import bounds_with
+from cito.observability.metrics import Metrics
+
+BUSY = "local n = 0 for i = 1, 300000 do n = n + i end return n"
+
+
+def cpu_seconds(server: redis.Redis) -> float:
+    info: Any = server.info("cpu")
+    return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
+
+
+async def test_the_cache_servers_cpu_and_memory_are_shares_of_what_it_has(tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path)
+    metrics = Metrics(bounds_with([]))
+    facts = Facts(metrics, SimpleNamespace(), valkey.url)  # type: ignore[arg-type]
+    try:
+        with redis.Redis.from_url(valkey.url) as server:
+            server.config_set("maxmemory", 100_000_000)
+            began = time.monotonic()
+            await facts._ask_cache()
+            before = cpu_seconds(server)
+            for _ in range(20):
+                server.eval(BUSY, 0)
+            spent = cpu_seconds(server) - before
+            await facts._ask_cache()
+            passed = time.monotonic() - began
+            figures = metrics.current.gauges[c.FIGURES]
+            assert spent > 0
+            assert figures["cache", "cpu_share"] >= spent / passed
+            assert figures["cache", "cpu_share"] < 2
+            used: Any = server.info("memory")
+            assert abs(figures["cache", "memory_share"] - used["used_memory"] / 1e8) < 0.01
+            assert figures["cache", "connected"] == 1
+        valkey.stop()
+        await facts._ask_cache()
+        assert metrics.current.gauges[c.FIGURES]["cache", "connected"] == 0
+    finally:
+        await facts.close()
+        valkey.stop()
