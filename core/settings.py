@@ -188,8 +188,17 @@ def _overlay(tree: dict[str, Any], variable: str, value: str) -> None:
     fields = get_type_hints(struct) if struct is not None and hasattr(struct, "__struct_fields__") else {}
     if key not in fields and key.removesuffix("_file") in fields:
         key, value = key.removesuffix("_file"), _content(variable, Path(value))
-    is_list = "tuple" in str(fields.get(key, ""))
-    tree.setdefault(section, {})[key] = [v for v in value.split(",") if v] if is_list else value
+    tree.setdefault(section, {})[key] = _typed(variable, str(fields.get(key, "")), value)
+
+
+def _typed(variable: str, kind: str, value: str) -> str | list[str] | dict[str, str]:
+    """Return a variable's value in the shape of its field: lists are `a,b`, tables `name=value,other=value`."""
+    parts = [part for part in value.split(",") if part]
+    if kind.startswith("dict"):
+        if not all("=" in part for part in parts):
+            raise SettingsError(f"{variable}: write name=value, several separated by commas")
+        return dict(part.split("=", 1) for part in parts)
+    return parts if "tuple" in kind else value
 
 
 def _content(variable: str, path: Path) -> str:

@@ -39,16 +39,18 @@ class Report(msgspec.Struct):
     dependencies: list[Dependency]
 
 
-def verdict(output: bytes) -> tuple[list[str], bool]:
+def verdict(output: bytes, errors: bytes = b"") -> tuple[list[str], bool]:
     """Return what to print about pip-audit's answer, and whether a vulnerability was found.
 
     Args:
         output: what pip-audit wrote to stdout; without a report nobody was asked.
+        errors: what it wrote to stderr; its last line says why there is no report.
     """
     try:
         report = msgspec.json.decode(output, type=Report)
     except msgspec.DecodeError:
-        return ["skipped: no network"], False
+        why = errors.decode(errors="replace").strip().rpartition("\n")[2] or "no answer in time"
+        return [f"skipped: no report from pip-audit: {why}"], False
     unknown = [one.name for one in report.dependencies if one.skip_reason]
     if len(unknown) == len(report.dependencies):
         return ["skipped: no network, or an index without advisories"], False
@@ -62,21 +64,21 @@ def verdict(output: bytes) -> tuple[list[str], bool]:
     return lines, any(one.vulns for one in report.dependencies)
 
 
-def ask() -> bytes:
-    """Run pip-audit on the locks; returns its report, empty where it could not ask."""
+def ask() -> tuple[bytes, bytes]:
+    """Run pip-audit on the locks; returns its report, empty where it could not ask, and what it said besides."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--format", "json"]
     for lock in LOCKS:
         command += ["--requirement", str(lock)]
     try:
         asked = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False)  # noqa: S603 - fixed
     except subprocess.TimeoutExpired:
-        return b""
-    return asked.stdout
+        return b"", b""
+    return asked.stdout, asked.stderr
 
 
 def main() -> int:
     """Print what is known; 1 where a pinned version is vulnerable."""
-    lines, found = verdict(ask())
+    lines, found = verdict(*ask())
     for line in lines or ["none"]:
         sys.stdout.write(f"known vulnerabilities: {line}\n")
     return 1 if found else 0

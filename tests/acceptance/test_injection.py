@@ -97,31 +97,35 @@ def has(place: Any, key: Any) -> bool:
     return (len(place) > 0) if isinstance(place, list) else place.get(key) is not None
 
 
-def resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """The schema itself, whatever way it is written: a reference, or one that may also be null."""
+def options(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All that a schema may be, whatever way it is written: a reference, one of several."""
     if "$ref" in schema:
-        return resolved(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    for option in (one for name in ("allOf", "oneOf", "anyOf") for one in schema.get(name, ())):
-        if option.get("type") != "null":
-            return resolved(option, schemas)
-    return schema
+        yield from options(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    several = [one for name in ("allOf", "oneOf", "anyOf") for one in schema.get(name, ())]
+    for one in several:
+        yield from options(one, schemas)
+    if not several and "$ref" not in schema:
+        yield schema
 
 
 def inner(schema: dict[str, Any], part: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    whole = resolved(schema, schemas)
-    return whole["items"] if part == "[]" else whole["properties"][part]  # type: ignore[no-any-return]
+    for whole in options(schema, schemas):
+        if part == "[]" and "items" in whole:
+            return whole["items"]  # type: ignore[no-any-return]
+        if part in whole.get("properties", {}):
+            return whole["properties"][part]  # type: ignore[no-any-return]
+    raise KeyError(part)
 
 
 def texts(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[Path]:
     """The paths of all free texts in a schema."""
-    whole = resolved(schema, schemas)
-    kinds = whole.get("type", "")
-    if "string" in kinds and not whole.keys() & {"format", "enum", "const"}:
-        yield ()
-    for name, one in whole.get("properties", {}).items():
-        yield from ((name, *path) for path in texts(one, schemas))
-    if "items" in whole:
-        yield from (("[]", *path) for path in texts(whole["items"], schemas))
+    for whole in options(schema, schemas):
+        if "string" in whole.get("type", "") and not whole.keys() & {"format", "enum", "const"}:
+            yield ()
+        for name, one in whole.get("properties", {}).items():
+            yield from ((name, *path) for path in texts(one, schemas))
+        if "items" in whole:
+            yield from (("[]", *path) for path in texts(whole["items"], schemas))
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +172,7 @@ async def fields(site: Site, document: dict[str, Any]) -> list[Field]:
             role = ROLES.get(operation["x-scope"], "doctor")
             found += [
                 Field(method, where, collection, role, path, content["schema"], content["example"])
-                for path in texts(content["schema"], document["components"]["schemas"])
+                for path in dict.fromkeys(texts(content["schema"], document["components"]["schemas"]))
             ]
     return found
 

@@ -7,12 +7,13 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from unittest import mock
 from urllib.parse import urlsplit
 
 import msgspec
+import msgspec.inspect
 import pytest
 from processes import ApiProcess, free_port
 from support import OpenSite, Site
@@ -33,13 +34,52 @@ def planted(site: Site, elsewhere: int) -> dict[str, str]:
         "AUDIT__KEY": key,
         "JOBS__BROKER_URL": f"redis://default:{MARK}-broker@127.0.0.1:{elsewhere}",
         "OBSERVABILITY__OTLP_URL": f"http://user:{MARK}-otlp@127.0.0.1:{elsewhere}/{MARK}",
+        "OBSERVABILITY__OTLP_PRESET": "datadog",  # one that sends the key
         "OBSERVABILITY__OTLP_KEY": f"{MARK}-otlp-key",
+        "OBSERVABILITY__OTLP_HEADERS": f"x-team=clinic,x-token={MARK}-otlp-header",
+        "OBSERVABILITY__REGION": "eu-west-1",
+        "OBSERVABILITY__CLOUDWATCH": "put",
+        "OBSERVABILITY__CLOUDWATCH_URL": f"http://user:{MARK}-cloudwatch@127.0.0.1:{elsewhere}/{MARK}",
         "OBSERVABILITY__WEBHOOK_URL": f"http://127.0.0.1:{elsewhere}/services/{MARK}-webhook",
         "OBSERVABILITY__WEBHOOK_SECRET": f"{MARK}-webhook-secret",
         "OBSERVABILITY__EXPORT_SECONDS": "0.2",
         "OBSERVABILITY__SAMPLE_RATIO": "1",
         "OBSERVABILITY__LOG_LEVEL": "debug",
     }
+
+
+# The texts among the settings that are no secrets. Every other one is planted.
+NOT_SECRET = {
+    *("environment", "home", "plugins", "server.host", "server.tls_certificate", "server.tls_key"),
+    *("http.cors_origins", "auth.issuer", "auth.audience", "auth.algorithm", "auth.jwks_file"),
+    *("observability.log_level", "observability.otlp_preset", "observability.region"),
+    *("observability.cloudwatch", "observability.namespace", "rollout", "plugin"),
+}
+OF_THE_SERVERS = {"database.url", "database.owner_url", "cache.url"}  # with their own passwords
+
+
+def texts(kind: msgspec.inspect.Type, path: str = "") -> Iterator[str]:
+    """The names of all settings that may hold a text, in whatever shape."""
+    if isinstance(kind, msgspec.inspect.StructType):
+        for field in kind.fields:
+            yield from texts(field.type, f"{path}.{field.name}".lstrip("."))
+    elif not isinstance(kind, NUMBERS):
+        yield path
+
+
+NUMBERS = (msgspec.inspect.IntType, msgspec.inspect.FloatType, msgspec.inspect.BoolType)
+
+
+def test_every_secret_setting_is_planted(served: Served) -> None:
+    """A new setting that may hold a text is planted here, or named above as no secret."""
+    planted_now = {
+        name.removeprefix("CITO_").lower().replace("__", ".")
+        for name, value in served.environment.items()
+        if name.startswith("CITO_") and served.shown(value)
+    }
+    every = set(texts(msgspec.inspect.type_info(Settings)))
+    assert every - NOT_SECRET == planted_now
+    assert planted_now >= OF_THE_SERVERS
 
 
 @dataclass(frozen=True)
@@ -70,7 +110,9 @@ async def served(open_site: OpenSite, tmp_path_factory: pytest.TempPathFactory) 
         urls = replace(site.urls, cache=f"{site.urls.cache}?username=default&password={MARK}")
         settings = planted(site, free_port())
         process = ApiProcess(urls, folder, (), settings, log=folder / "stderr")
-        await process.start()
+        credentials = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": f"{MARK}-aws"}
+        with mock.patch.dict(os.environ, credentials):
+            await process.start()
         try:
             yield Served(site, process, process.environment)
         finally:

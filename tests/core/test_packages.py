@@ -79,7 +79,7 @@ def test_expressions(check: ModuleType, expression: str, *, accepted: bool) -> N
 @pytest.mark.parametrize(
     ("report", "says", "found"),
     [
-        (b"", ["skipped: no network"], False),
+        (b"", ["skipped: no report from pip-audit: no answer in time"], False),
         (
             b'{"dependencies": [{"name": "a", "skip_reason": "not found"}]}',
             ["skipped: no network, or an index without advisories"],
@@ -102,3 +102,10 @@ def test_known_vulnerabilities_fail_and_a_missing_network_says_so(
     report: bytes, says: list[str], *, found: bool
 ) -> None:
     assert loaded("check_vulnerabilities").verdict(report) == (says, found)
+
+
+def test_why_nothing_was_checked_is_told() -> None:
+    said = b"Traceback (most recent call last):\n  File x\nrequests.ConnectionError: no route to host\n"
+    lines, found = loaded("check_vulnerabilities").verdict(b"", said)
+    assert lines == ["skipped: no report from pip-audit: requests.ConnectionError: no route to host"]
+    assert not found

@@ -113,3 +113,11 @@ def test_every_variable_of_the_contract_is_a_setting(tmp_path: Path, shared: Pat
     settings = load_settings(written(tmp_path, ""), {})
     unknown = [(s, key) for s, key in variables if not hasattr(getattr(settings, s.lower()), key.lower())]
     assert not unknown
+
+
+def test_a_table_is_written_as_names_and_values(tmp_path: Path) -> None:
+    variable = "CITO_OBSERVABILITY__OTLP_HEADERS"
+    loaded = load_settings(None, {variable: "x-team=clinic,x-token=a=b", "CITO_HOME": str(tmp_path)})
+    assert loaded.observability.otlp_headers == {"x-team": "clinic", "x-token": "a=b"}
+    with pytest.raises(SettingsError, match=f"{variable}: write name=value"):
+        load_settings(None, {variable: "Bearer secret"})
