@@ -118,7 +118,7 @@ async def _warm(_: Executor) -> Sequence[NameKey]:
 # vocabulary is rare, and one bump makes everything fresh, "not found" included.
 LOOKUP = CacheFamily(
     name="drug_lookup",
-    version=1,
+    version=2,
     key=NameKey,
     value=Resolution,
     load=_resolution,

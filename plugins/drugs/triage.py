@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cito.plugins.drugs.triage_allergies import check_allergies
-from cito.plugins.drugs.triage_checks import check_order
+from cito.plugins.drugs.triage_checks import check_order, check_totals
 from cito.plugins.drugs.triage_models import Allergen, Order, Reason, Route, Taken, Verdict
 from cito.plugins.drugs.triage_pairs import check_pairs
 from cito.plugins.drugs.triage_rules import Rules
@@ -39,6 +39,7 @@ def triage(
     reasons: list[Reason] = []
     for at, order in enumerate(orders):
         reasons.extend(check_order(at, order, rules, jurisdiction))
+    reasons.extend(check_totals(orders, rules))
     reasons.extend(check_pairs(orders, taken, rules))
     reasons.extend(check_allergies(orders, allergens, rules))
     reasons.sort(key=lambda reason: (-reason.route.rank, reason.items, reason.flag))

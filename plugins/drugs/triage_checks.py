@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -54,6 +55,26 @@ def check_order(at: int, order: Order, rules: Rules, jurisdiction: str) -> Itera
     if drug is not None:
         yield from _amounts(at, order, drug, rules)
         yield from check_rhythm(at, order, drug, rules)
+
+
+def check_totals(orders: Sequence[Order], rules: Rules) -> Iterator[Reason]:
+    """Yield a reason for each ingredient that several medications give together in more than the limit of a day."""
+    given: dict[str, list[tuple[int, Fraction]]] = defaultdict(list)
+    for at, order in enumerate(orders):
+        drug, daily = order.resolution.drug, milligrams_a_day(order)
+        if drug is not None and daily is not None and len(drug.ingredients) == 1:
+            given[drug.ingredients[0]].append((at, daily))
+    for ingredient, parts in given.items():
+        limit = rules.dose_limits.get(fold(ingredient))
+        total = sum((daily for _, daily in parts), Fraction(0))
+        if limit is not None and len(parts) > 1 and total > limit.daily_mg:
+            yield Reason(
+                flag=f"dose_limit:{ingredient}",
+                route=Route.DOCTOR,
+                items=tuple(at for at, _ in parts),
+                message=f"together {float(total):g} mg a day are more than {float(limit.daily_mg):g} mg",
+                source=limit.source,
+            )
 
 
 def _controlled(at: int, drug: Drug, rules: Rules, jurisdiction: str) -> Iterator[Reason]:

@@ -182,3 +182,16 @@ def test_pairs_in_both_directions_and_with_what_is_taken(
         for verdict in (both, beside):
             found = [reason.route for reason in verdict.reasons if reason.flag.startswith("interaction:")]
             assert max((worst[route] for route in found), default=0) == worst[route]
+
+
+def test_what_several_medications_give_together(demo: Vocabulary) -> None:
+    """Each within the limit of a day; the same medicine under two names is not."""
+    orders = ordered(demo, "Panadol 500 mg", "Tylenol 500 mg", dosage="2 tablets three times a day")
+    assert all(weigh([order]).route == "auto" for order in orders)
+    verdict = weigh(orders)
+    (reason,) = [reason for reason in verdict.reasons if reason.flag == "dose_limit:paracetamol"]
+    assert (reason.route, reason.items) == ("doctor", (0, 1))
+    assert reason.message == "together 6000 mg a day are more than 4000 mg"
+    few = weigh(ordered(demo, "Panadol 500 mg", "Tylenol 500 mg", dosage="1 tablet three times a day"))
+    assert few.route == "pharmacist"
+    assert "dose_limit:paracetamol" not in few.flags
