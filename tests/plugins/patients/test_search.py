@@ -147,6 +147,16 @@ def test_writes_past_the_api_are_found(owner: psycopg.Connection) -> None:
     assert found(owner, "zitterberg") == []
 
 
+def test_each_searched_word_wants_a_word_of_its_own(owner: psycopg.Connection) -> None:
+    """ "Fiona Fi" begins to write Fiona Fitzroy: who is called Fiona only comes later, in the order of names."""
+    with owner.transaction(force_rollback=True):
+        adams, smith = add(owner, "Fiona", "Adams"), add(owner, "Fiona", "Smith")
+        fitzroy = add(owner, "Fiona", "Fitzroy")
+        assert found(owner, "fiona fit")[0] == (fitzroy, 5)
+        assert found(owner, "fiona fio") == [(adams, 5), (fitzroy, 5), (smith, 5)]
+        assert found(owner, "fiona fi") == [(fitzroy, 5), (adams, 5), (smith, 5)]
+
+
 @pytest.mark.parametrize(
     ("digits", "endings"),
     [("0132", {"0132"}), ("9132", {"9132"}), ("0007", set()), ("05559132", {"9132"}), ("5550132", {"0132"})],
