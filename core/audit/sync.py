@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Container, Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -77,7 +78,8 @@ def syncing(folder: Path, seconds: float) -> Iterator[None]:
 def _sync_until(stop: Event, folder: Path, seconds: float) -> None:
     syncer = Syncer(folder)
     failing = False
-    while not stop.wait(seconds):
+    while not stop.is_set():
+        time.sleep(seconds)  # 200 times a second: waiting for the event would cost twice as much
         try:
             syncer.sync_once()
             failing = False
