@@ -95,6 +95,8 @@ def _check_bare(items: Sequence[Item], at: int) -> None:
     other = after is None or isinstance(after, Amount) or (isinstance(after, Limit) and after.noun != "dose")
     if not (begins or continues) or amount.high > _MOST_PIECES or other:
         raise Unreadable("a number without a unit")
+    if isinstance(after, Cycle) and after.unit in {"wk", "mo", "a"} and amount.low < 1:
+        raise Unreadable("half a dose, or twice as often")  # "half-yearly"
     _check_times(amount, after)
 
 

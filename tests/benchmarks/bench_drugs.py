@@ -1,6 +1,7 @@
 """Lookups of 1, 3, 20 and 100 names, cold and warm, against the naive twin, at 500 and 50,000 drugs.
 
-In one process without HTTP: `cold` is the query alone (no cache), `warm` the cached batch. Names are drawn from the
+In one process without HTTP: `cold` is the query alone (no cache), `first` a batch that was not asked for before, its exact
+names found in memory where the whole vocabulary is at hand, `warm` the same batch again. Names are drawn from the
 vocabulary, so that nearly all exist; one in twenty is misspelt, and in two further batches every one is. Rounds are
 interleaved; the ratio of each round counts.
 """
@@ -34,6 +35,7 @@ from cito.core.settings import Settings
 from cito.plugins.drugs import naive, service
 from cito.plugins.drugs.finding import find_resolutions
 from cito.plugins.drugs.importing import import_lines, indexes_at_the_end
+from cito.plugins.drugs.memory import made
 from cito.plugins.drugs.reading import Line, read_file
 
 DEMO = files("cito.sql") / "drugs" / "demo_drugs.tsv"
@@ -93,6 +95,8 @@ async def compare(
     """Measure each batch size in interleaved rounds."""
     rng = random.Random(7)
     reader = context.database.reader(None)
+    await service.look_up_many(context, names[:1])
+    await made(context)
     found = []
     for number in range(rounds):
         for size, share in BATCHES:
@@ -100,12 +104,11 @@ async def compare(
                 [misspelt(n, rng) if rng.random() < share else n for n in rng.choices(names, k=size)]
                 for _ in range(repeats)
             ]
-            for batch in drawn:
-                await service.look_up_many(context, batch)  # warm
             row = {
                 "round": number,
                 "names": size,
                 "misspelt": share,
+                "first_ms": await measured(lambda batch: service.look_up_many(context, batch), drawn),
                 "warm_ms": await measured(lambda batch: service.look_up_many(context, batch), drawn),
                 "cold_ms": await measured(lambda batch: find_resolutions(reader, batch), drawn),
                 "naive_ms": await measured(lambda batch: naive.look_up_many(reader, batch), drawn[:1]),
@@ -147,13 +150,24 @@ async def at_size(home: Path, count: int, rounds: int, repeats: int) -> list[dic
 def report(rows: Sequence[dict[str, float]]) -> None:
     """Print medians and the ratios round by round."""
     table = Table(title="Drug lookup: milliseconds for a batch", title_justify="left")
-    for heading in ("drugs", "names", "misspelt", "warm", "cold", "naive", "naive/cold", "naive/warm"):
+    for heading in (
+        "drugs",
+        "names",
+        "misspelt",
+        "warm",
+        "first",
+        "cold",
+        "naive",
+        "naive/cold",
+        "naive/warm",
+    ):
         table.add_column(heading, justify="right")
     for drugs, names, share in dict.fromkeys((row["drugs"], row["names"], row["misspelt"]) for row in rows):
         own = [row for row in rows if (row["drugs"], row["names"], row["misspelt"]) == (drugs, names, share)]
         cold = statistics.median(row["naive_ms"] / row["cold_ms"] for row in own)
         warm = statistics.median(row["naive_ms"] / row["warm_ms"] for row in own)
-        medians = [statistics.median(row[what] for row in own) for what in ("warm_ms", "cold_ms", "naive_ms")]
+        kinds = ("warm_ms", "first_ms", "cold_ms", "naive_ms")
+        medians = [statistics.median(row[what] for row in own) for what in kinds]
         table.add_row(
             f"{drugs:,.0f}",
             f"{names:.0f}",

@@ -7,6 +7,10 @@ from cito.plugins.clinical.dosing import MAX_CHARACTERS, parse_timing
 from cito.plugins.clinical.dosing_times import SiteTimes
 
 REFUSED = """
+half-yearly
+half yearly
+half weekly
+half-monthly
 0,125 mg daily
 0,5 mg bid
 1.000 mg bid
