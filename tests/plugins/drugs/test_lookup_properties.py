@@ -82,7 +82,9 @@ def typed(chance: random.Random, drugs: Sequence[Drug]) -> str:
     return chance.choice((text, text.upper(), text.title()))[:200]
 
 
-@pytest.mark.parametrize("count", [600, pytest.param(20_000, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "count", [600, pytest.param(20_000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+)
 async def test_batch_single_and_memory_agree(process: Context, drugs: list[Drug], count: int) -> None:
     chance, vocabulary = random.Random(count), Vocabulary(drugs)
     reader = process.database.reader(None)
