@@ -147,6 +147,17 @@ def test_writes_past_the_api_are_found(owner: psycopg.Connection) -> None:
     assert found(owner, "zitterberg") == []
 
 
+def test_counting_ends_where_patients_bear_several_of_the_words(superuser: psycopg.Connection) -> None:
+    with superuser.transaction(force_rollback=True):
+        for family in ("Quillan", "Quiller", "Quilter"):
+            add(superuser, "Quilla", family, "Quillen Quillon")
+        superuser.execute("set local statement_timeout = '20s'")
+        counted = superuser.execute(
+            "select tier, total from find_patients_by_word(%s, 'quil', 'active', 4, 4)", (CLINIC,)
+        ).fetchall()
+    assert counted == [(5, 3)] * 3
+
+
 def test_each_searched_word_wants_a_word_of_its_own(owner: psycopg.Connection) -> None:
     """ "Fiona Fi" begins to write Fiona Fitzroy: who is called Fiona only comes later, in the order of names."""
     with owner.transaction(force_rollback=True):
