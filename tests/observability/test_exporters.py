@@ -4,6 +4,7 @@ import gc
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -292,6 +293,16 @@ def test_each_preset_reaches_its_endpoint_with_its_key(
         if metric.HasField("histogram"):
             delta = metric.histogram.aggregation_temporality == 1
             assert delta == PRESETS[preset].delta
+
+
+def test_each_preset_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    rows = {
+        line.split("|")[1].strip().removesuffix(" (default)").strip("`")
+        for line in text.splitlines()
+        if line.startswith("| `")
+    }
+    assert rows >= PRESETS.keys()
 
 
 def test_presets_say_what_they_need() -> None:
