@@ -112,20 +112,28 @@ async def _write_past(connection: psycopg.AsyncConnection, ids: Sequence[str], r
 class Keeping:
     """One HTTP/1.1 connection that is kept; several reads are sent at once and answered in turn."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str, paths: Sequence[str]
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
+
+    def __init__(self, port: int, token: str, paths: Sequence[str]) -> None:
+        self._port = port
         who = f"HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
         self._gets = [f"GET {path} {who}\r\n".encode() for path in paths]
         self._patches = [f"PATCH {path} {who}" for path in paths]
 
     @classmethod
     async def open(cls, port: int, token: str, paths: Sequence[str]) -> Keeping:
-        return cls(*await asyncio.open_connection("127.0.0.1", port), token, paths)
+        made = cls(port, token, paths)
+        await made._connect()
+        return made
+
+    async def _connect(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
 
     async def read(self, rows: Sequence[int]) -> Sequence[Answer]:
+        if self._reader.at_eof():  # the server has closed what was not used for a while
+            self.close()
+            await self._connect()
         self._writer.write(b"".join(self._gets[row] for row in rows))
         return [await self._answer() for _ in rows]
 

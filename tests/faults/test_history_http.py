@@ -28,13 +28,13 @@ FULL = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 
 @pytest.mark.parametrize(
-    "reads", [pytest.param(2_000, id="2000"), pytest.param(1_000_000, id="1000000", marks=FULL)]
+    "reads", [pytest.param(2_000, id="2000"), pytest.param(300_000, id="300000", marks=FULL)]
 )
 async def test_a_session_reads_its_own_writes_through_every_process_of_its_node(
     prepared: Urls, tmp_path: Path, reads: int
 ) -> None:
     """And nobody, on either node, reads what is older than a second."""
-    async with apis(prepared, tmp_path, audited=reads > 100_000) as system:
+    async with apis(prepared, tmp_path, audited=reads > 2_000) as system:
         history = await play(system, reads=reads)
     found = history.summary()
     assert (history.own_stale, history.broken) == ([], [])
@@ -43,7 +43,7 @@ async def test_a_session_reads_its_own_writes_through_every_process_of_its_node(
     assert history.writes > 0
 
 
-@pytest.mark.parametrize("reads", [pytest.param(300_000, id="300000", marks=FULL)])
+@pytest.mark.parametrize("reads", [pytest.param(100_000, id="100000", marks=FULL)])
 async def test_with_faults_no_answer_over_http_is_older_than_the_bound(
     prepared: Urls, valkey: Valkey, tmp_path: Path, reads: int
 ) -> None:
