@@ -217,6 +217,7 @@ async def play(
     *,
     reads: int,
     sessions: int = 24,
+    past: float = float("inf"),
     writes: float = 0.01,
     seed: int = 1,
     faults: Callable[[int], Awaitable[None]] | None = None,
@@ -229,7 +230,8 @@ async def play(
     Args:
         system: what is played on.
         reads: how many are enough.
-        sessions: how many read and write at a time.
+        sessions: how many read and write at a time; 0: nobody but who writes past the processes.
+        past: how many writes past the processes are enough.
         writes: their share.
         seed: of what the sessions do.
         faults: makes one fault and ends it again; gets the relay's process id.
@@ -258,19 +260,24 @@ async def play(
             await work
         except Exception as error:  # noqa: BLE001 - told with the figures, whatever it is
             history.broken.append(f"{name}: {error!r}")
+            stop.set()
 
-    background = [asyncio.create_task(guarded("past", _write_past(system, history, rng, stop)))]
+    background = [asyncio.create_task(guarded("past", _write_past(system, history, rng, past, stop)))]
     if faults is not None:
         trouble = _trouble(system, history, faults, pause_seconds, stop)
         background.append(asyncio.create_task(guarded("faults", trouble)))
     await asyncio.gather(*(guarded(f"session {number}", session(number)) for number in range(sessions)))
-    stop.set()
+    if sessions:
+        stop.set()
+    await stop.wait()
     clock.cancel()
     await asyncio.gather(*background)
     return history
 
 
-async def _write_past(system: System, history: History, rng: random.Random, stop: asyncio.Event) -> None:
+async def _write_past(
+    system: System, history: History, rng: random.Random, most: float, stop: asyncio.Event
+) -> None:
     """Write as psql does, and see how soon it shows at one process."""
     connection = await system.nodes[0][0]()
     while not stop.is_set():
@@ -284,6 +291,8 @@ async def _write_past(system: System, history: History, rng: random.Random, stop
                 history.raw_visible_seconds.append(time.monotonic() - written)
                 break
             await asyncio.sleep(0.001)
+        if history.raw_writes >= most:
+            stop.set()
         await asyncio.sleep(0.02)
     connection.close()
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import random
-import selectors
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from virtual import VirtualClock, VirtualLoop
 
 from cito.core.cache.codec import VECTOR_AT
 from cito.core.cache.engine import Cache
@@ -30,9 +28,8 @@ from cito.core.cache.keyring import KeyRing
 from cito.core.cache.keys import Names
 from cito.core.cache.pulse import EPOCH
 from cito.core.cache.relay import Relay
-from cito.core.cache.shared import Found, Reading, SharedAway, Stored, _range, new_stamps
+from cito.core.cache.shared import Found, Reading, SharedAway, Stored, _range
 from cito.core.cache.validators import stamp_digest
-from cito.core.clock import Clock
 from cito.core.declarations import CacheFamily, Strategy
 
 CLINIC = UUID(int=1)
@@ -41,42 +38,6 @@ STALENESS = 1.0
 DEADLINE = 0.05
 RING = KeyRing.generate()
 NAMES = Names(RING.names, "simulation")
-
-
-class _NoSelector(selectors.SelectSelector):
-    """Waits by moving the clock."""
-
-    loop: VirtualLoop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        assert timeout is not None, "everybody waits for nothing"
-        self.loop.now += max(0.0, timeout)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only when everybody waits."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        selector = _NoSelector()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now
-
-
-class VirtualClock(Clock):
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self.loop = loop
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.loop.now)
-
-    def monotonic(self) -> float:
-        return self.loop.now
 
 
 @dataclass
@@ -174,11 +135,11 @@ class Server:
                 loop.call_later(delay(rng), lambda: answer.done() or answer.set_result(result))
 
         loop.call_later(delay(rng), arrive)
+        late = loop.call_later(deadline, lambda: answer.done() or answer.set_exception(SharedAway()))
         try:
-            async with asyncio.timeout(deadline):
-                return await answer
-        except TimeoutError:
-            raise SharedAway from None
+            return await answer
+        finally:
+            late.cancel()
 
     def set(self, key: bytes, value: bytes | None) -> None:
         if value is None:
@@ -220,8 +181,8 @@ class Server:
             self.set(self.rng.choice(keys), None)
 
     def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
-        for key, stamp in zip(tag_keys, new_stamps(len(tag_keys)), strict=True):
-            self.set(key, stamp)
+        for key in tag_keys:
+            self.set(key, self.rng.randbytes(16))
         found = self.data.get(NAMES.heartbeat, b"")
         if found != expected:
             return found
@@ -234,7 +195,7 @@ class Tier:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.token = os.urandom(8)
+        self.token = server.rng.randbytes(8)
         self.available = True
         self.witness = NAMES.witness_prefix + self.token
 
@@ -265,7 +226,7 @@ class Tier:
             for one in wanted:
                 for tag in one.tag_keys:
                     if tag not in server.data:
-                        server.set(tag, os.urandom(16))
+                        server.set(tag, server.rng.randbytes(16))
                 vector = heartbeat[:EPOCH] + b"".join(server.data[tag] for tag in one.tag_keys)
                 value = server.data.get(one.value_key)
                 if (
@@ -308,8 +269,8 @@ class Tier:
             first = begun if ended == number - 1 else number
             last = ended if begun == number + 1 else number
             self.server.set(self.witness, b"%d %d" % (first, last))
-            for key, stamp in zip(tag_keys, new_stamps(len(tag_keys)), strict=True):
-                self.server.set(key, stamp)
+            for key in tag_keys:
+                self.server.set(key, self.server.rng.randbytes(16))
 
         await self._run(work)
 
@@ -355,7 +316,7 @@ class Channel:
         self._handler = handler
 
     async def connect(self) -> None:
-        await asyncio.sleep(delay(self.server.rng))
+        await self.server.loop.pause(delay(self.server.rng))
 
     async def disconnect(self, *, nowait: bool = False) -> None:
         self._open = False
@@ -432,15 +393,15 @@ class Notes:
         return _Mark(epoch, counter, intact=True)
 
     async def take(self) -> list[str]:
-        await asyncio.sleep(delay(self.rng))
+        await self.database.loop.pause(delay(self.rng))
         self.taken = list(self.database.outbox)
-        await asyncio.sleep(delay(self.rng))
+        await self.database.loop.pause(delay(self.rng))
         if self.stops and self.rng.random() < self.stops:
-            await asyncio.sleep(self.rng.random() * 0.5)
+            await self.database.loop.pause(self.rng.random() * 0.5)
         return self.taken
 
     async def done(self, mark: tuple[bytes, int] | None) -> None:
-        await asyncio.sleep(delay(self.rng))
+        await self.database.loop.pause(delay(self.rng))
         for tag in self.taken:
             self.database.outbox.remove(tag)
         self.taken = []
@@ -489,21 +450,21 @@ class World:
         rng = self.rng
 
         async def load(_on: Any, key: ItemKey) -> Versions:
-            await asyncio.sleep(delay(rng))
+            await self.loop.pause(delay(rng))
             version = self.database.version(key.id)
-            await asyncio.sleep(delay(rng) + self.faults.slow)
+            await self.loop.pause(delay(rng) + self.faults.slow)
             return Versions([version])
 
         async def load_pair(_on: Any, key: PairKey) -> Versions:
-            await asyncio.sleep(delay(rng))
+            await self.loop.pause(delay(rng))
             versions = [self.database.version(item) for item in (key.left, key.right)]
-            await asyncio.sleep(delay(rng))
+            await self.loop.pause(delay(rng))
             return Versions(versions)
 
         async def load_all(_on: Any, _key: AllKey) -> Versions:
-            await asyncio.sleep(delay(rng))
+            await self.loop.pause(delay(rng))
             versions = [self.database.version(item) for item in range(ITEMS)]
-            await asyncio.sleep(delay(rng))
+            await self.loop.pause(delay(rng))
             return Versions(versions)
 
         common: dict[str, Any] = {
@@ -595,9 +556,9 @@ class World:
 
     async def write(self, cache: Cache, own: dict[int, int]) -> None:
         item = self.rng.randrange(ITEMS)
-        await asyncio.sleep(delay(self.rng))
+        await self.loop.pause(delay(self.rng))
         version = self.database.commit(item)
-        await asyncio.sleep(delay(self.rng) if self.rng.random() < 0.5 else 0)
+        await self.loop.pause(delay(self.rng) if self.rng.random() < 0.5 else 0)
         if self.rng.random() < self.faults.crash:
             return
         await cache.committed(tags_of(item))
@@ -607,7 +568,7 @@ class World:
         """One session: through all processes of its node in turn."""
         session = Session()
         for _ in range(steps):
-            await asyncio.sleep(self.rng.random() * (0.6 if self.rng.random() < 0.1 else 0.02))
+            await self.loop.pause(self.rng.random() * (0.6 if self.rng.random() < 0.1 else 0.02))
             cache = self.rng.choice(node)
             if self.rng.random() < writes:
                 await self.write(cache, session.own)
@@ -622,7 +583,7 @@ class World:
                 async with asyncio.timeout(life):
                     await self._lead()
             except TimeoutError:
-                await asyncio.sleep(self.rng.random() * 1.5)
+                await self.loop.pause(self.rng.random() * 1.5)
 
     async def _lead(self) -> None:
         notes = Notes(self.database, self.rng, self.faults.relay_stops)
@@ -639,15 +600,15 @@ class World:
                 await relay.begin()
                 while True:
                     await relay.step()
-                    await asyncio.sleep(0.05)
+                    await self.loop.pause(0.05)
             except SharedAway:
-                await asyncio.sleep(0.1)
+                await self.loop.pause(0.1)
 
     async def trouble(self) -> None:
         """Faults at random moments."""
         faults, rng, server = self.faults, self.rng, self.server
         while True:
-            await asyncio.sleep(rng.random() * 0.1)
+            await self.loop.pause(rng.random() * 0.1)
             server.remember()
             if rng.random() < faults.evict:
                 server.evict()
@@ -665,7 +626,7 @@ class World:
             assert cache.feed is not None
             cache.feed.start()
         background = [asyncio.create_task(self.relay()), asyncio.create_task(self.trouble())]
-        await asyncio.sleep(0.5)
+        await self.loop.pause(0.5)
         writes = self.rng.choice([0.05, 0.2, 0.4])
         clients = [self.client(self.nodes[0], steps, writes) for _ in range(3)]
         await asyncio.gather(*clients, self.client(self.nodes[1], steps, writes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -101,7 +100,12 @@ class Entry(Generic[V]):
 
     def answered(self, outcome: str) -> Entry[V]:
         """Return this answer under another outcome; the entry itself stays what later hits get."""
-        other = copy.copy(self)
+        other: Entry[V] = Entry.__new__(Entry)
+        for name in _COPIED:  # `copy.copy` takes three times as long
+            setattr(other, name, getattr(self, name))
         other.outcome = outcome
         other.queue = None
         return other
+
+
+_COPIED = tuple(name for name in Entry.__slots__ if name not in ("__weakref__", "outcome", "queue"))

@@ -55,6 +55,12 @@ def main() -> None:
         action="store_true",
         help="Stall, kill, flush and cut off the shared tier and stall the relay meanwhile.",
     )
+    parser.add_argument(
+        "--past",
+        type=int,
+        metavar="WRITES",
+        help="Nobody else reads or writes: how soon does a write as by psql show, so many times?",
+    )
     parser.add_argument("--json", type=Path, help="Write the figures there.")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
@@ -81,7 +87,13 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
             try:
                 async with played(replace(urls, cache=valkey.url), home, 50 if trouble else 5_000) as system:
                     history = await play(
-                        system, reads=given.reads, faults=trouble, seconds=given.seconds, stop=stop
+                        system,
+                        reads=given.reads,
+                        sessions=0 if given.past else 24,
+                        past=given.past or float("inf"),
+                        faults=trouble,
+                        seconds=given.seconds,
+                        stop=stop,
                     )
             finally:
                 valkey.stop()

@@ -14,6 +14,7 @@ from valkey import Valkey
 
 from cito.core.cache.shared import SharedTier
 from cito.core.settings import CacheSettings
+from cito.core.tasks import end
 
 
 def shared(process: Process) -> SharedTier:
@@ -118,6 +119,21 @@ async def test_failed_over_to_a_replica_that_lost_the_last_stamps(shelf: Shelf, 
         await healed(two)
         assert await two.name() == "after the snapshot"
         assert two.cache._resolver.pulse.epoch != epoch
+
+
+async def test_failed_over_before_the_relay_could_vouch_own_writes_are_read_through_the_whole_node(
+    unrelayed: Shelf, valkey: Valkey
+) -> None:
+    """The heartbeat is the same as before, and the old value is there under its old stamps: only witnesses tell."""
+    async with unrelayed.relay() as relay, unrelayed.process() as one, unrelayed.process() as two:
+        await one.warm()
+        await two.warm()
+        await end(relay)
+        before = await valkey.snapshot()
+        await one.rename("acknowledged and lost")
+        await valkey.fail_over(before)
+        for process in (two, one):
+            assert await process.name() == "acknowledged and lost"
 
 
 async def test_a_real_replica_without_the_last_stamps_is_promoted(unrelayed: Shelf, valkey: Valkey) -> None:

@@ -11,21 +11,41 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Connection, Redis
-from shelf import Gate, Shelf, tag, until
+from shelf import Gate, ItemKey, Shelf, tag, until
 
 from cito.core.cache import resolve
 from cito.core.cache import shared as shared_tier
 from cito.core.cache.shared import SharedAway, Stored
 from cito.core.clock import Clock
+from cito.core.tasks import end
 
 
-async def test_an_old_row_that_is_stored_after_the_write_is_never_served(shelf: Shelf) -> None:
-    """Loader reads the old row, writer commits and bumps, loader stores: the next read is fresh."""
-    async with shelf.process() as one, shelf.process() as two:
+async def test_an_old_row_that_is_stored_after_the_write_is_never_served(bare_shelf: Shelf) -> None:
+    """Loader reads the old row, writer commits and bumps, loader stores: the next read is fresh. No relay helps."""
+    async with (
+        bare_shelf.relay() as relay,
+        bare_shelf.process() as one,
+        bare_shelf.process() as two,
+        Redis.from_url(bare_shelf.urls.cache) as server,
+    ):
+        await two.warm()  # the stamps are there, and their making has been pushed
+        await server.delete(two.cache.plans["item"].value_key(ItemKey(1), bare_shelf.clinic))
+        await end(relay)
+        for plan in one.cache.plans.values():
+            plan.look = lambda: None  # as on another node: only the push tells
+        feed = one.cache.feed
+        assert feed is not None
         gate = one.loader.after = Gate()
         reading = asyncio.create_task(one.name())
         await gate.reached.wait()
+        pushes = feed.pushes
         await two.rename("new")
+
+        async def pushed() -> bool:
+            await asyncio.sleep(0)
+            return feed.pushes > pushes
+
+        await until(pushed)
         one.loader.after = None
         gate.go.set()
         assert await reading == "one"  # it began before the write

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from shelf import Gate, ItemKey, Shelf, until
 
 from cito.core.declarations import Strategy
+from cito.core.tasks import end
 
 
 async def test_fusioncache_535_invalidation_during_entry_loading(shelf: Shelf) -> None:
@@ -45,9 +46,10 @@ async def test_fusioncache_625_remove_during_load_concurrent_reader_gets_the_fre
         assert await one.name() == "new"
 
 
-async def test_fusioncache_628_invalidation_races_an_eager_refresh(shelf: Shelf) -> None:
+async def test_fusioncache_628_invalidation_races_an_eager_refresh(bare_shelf: Shelf) -> None:
+    """No relay helps: the invalidation comes once, while the refresh is under way."""
     changes = {"strategy": Strategy.REFRESH_AHEAD, "ttl_seconds": 0.4}
-    async with shelf.process(item=changes) as one:
+    async with bare_shelf.relay() as relay, bare_shelf.process(item=changes) as one:
         await one.warm()
         gate = one.loader.after = Gate()
 
@@ -56,11 +58,17 @@ async def test_fusioncache_628_invalidation_races_an_eager_refresh(shelf: Shelf)
             return gate.reached.is_set()
 
         await until(refreshing)
-        shelf.psql("update items set name = 'new' where id = 1")
-        await one.cache.invalidate(f"item:{shelf.clinic}:1")
+        await end(relay)
+        bare_shelf.psql("update items set name = 'new' where id = 1")
+        await one.cache.invalidate(f"item:{bare_shelf.clinic}:1")
         one.loader.after = None
         gate.go.set()
-        await asyncio.sleep(0.02)
+
+        async def refreshed() -> bool:
+            await asyncio.sleep(0)
+            return not one.cache._resolver._loads._tasks
+
+        await until(refreshed)
         assert await one.name() == "new"
 
 
