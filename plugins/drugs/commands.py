@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import psycopg
 import typer
 from rich.progress import Progress
 
 from cito.core.assembly import assemble_cito, servers
 from cito.core.commands.output import CHECK_FAILED, WRONG_USAGE, config_path, console, errors, fail
 from cito.core.preparation import migrate
-from cito.plugins.drugs.importing import Imported, import_lines, indexes_at_the_end
+from cito.plugins.drugs.importing import Imported, import_all
 from cito.plugins.drugs.reading import FileRefused, Line, read_file
 
 app = typer.Typer(help="The vocabulary of drugs.", no_args_is_help=True)
@@ -55,10 +54,6 @@ def import_file(
 async def _import(owner_url: str, lines: list[Line]) -> Imported:
     with Progress(console=errors, transient=True) as bar:
         task = bar.add_task("Importing drugs", total=len(lines))
-        async with (
-            indexes_at_the_end(owner_url),
-            await psycopg.AsyncConnection.connect(owner_url) as connection,
-        ):
-            return await import_lines(
-                connection, lines, lambda done, total: bar.update(task, completed=done, total=total)
-            )
+        return await import_all(
+            owner_url, lines, lambda done, total: bar.update(task, completed=done, total=total)
+        )

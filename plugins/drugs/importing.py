@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -30,7 +29,7 @@ Progress = Callable[[int, int], None]
 _SQL = files("cito.sql") / "drugs"
 _SAY = {name: block.text for name, block in read_queries(_SQL / "import.sql").items()}
 _PROGRESS_EVERY = 1000
-_GATHERING = ("contained", "bare", "slips")
+_INVERTED = ("contained", "bare", "slips")
 
 
 class Imported(msgspec.Struct, frozen=True, rename="camel"):
@@ -42,49 +41,53 @@ class Imported(msgspec.Struct, frozen=True, rename="camel"):
     names: int
 
 
-async def import_lines(connection: Any, lines: Sequence[Line], progress: Progress) -> Imported:
+async def import_all(owner_url: str, lines: Sequence[Line], progress: Progress) -> Imported:
+    """Write the drugs of a file, and enter its names into the inverted indexes at the end, all at once.
+
+    Row by row that takes most of an import. Lookups find what still waits, only slower; a process that dies meanwhile
+    leaves it to the next vacuum.
+
+    Args:
+        owner_url: how the owner connects.
+        lines: of `read_file`.
+        progress: gets how many lines are merged, and how many there are.
+    """
+    try:
+        async with await psycopg.AsyncConnection.connect(owner_url) as connection:
+            return await import_lines(connection, lines, progress, waiting=True)
+    finally:
+        await asyncio.gather(*(_enter(owner_url, index) for index in _INVERTED))
+
+
+async def _enter(owner_url: str, index: str) -> None:
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as connection:
+        await connection.execute(_SAY[f"enter_{index}"])
+
+
+async def import_lines(
+    connection: Any, lines: Sequence[Line], progress: Progress, *, waiting: bool = False
+) -> Imported:
     """Write the drugs of a file.
 
     Args:
         connection: psycopg's, as the owner, within a transaction that the caller commits.
         lines: of `read_file`.
         progress: gets how many lines are merged, and how many there are.
+        waiting: the inverted indexes gather the names in lists; the caller sees that they are entered.
     """
     await connection.execute(_SAY["lock_drugs"])
-    await connection.execute(_SAY["long_lists"])
     make = row_maker(Drug)
     stored: list[Drug] = [
         make(row) for row in await (await connection.execute(_SAY["stored_drugs"])).fetchall()
     ]
     merged = merge(stored, lines, progress)
+    gathering = _INVERTED if waiting else ()
+    for index in gathering:
+        await connection.execute(_SAY[f"gather_{index}"])
     names = await _write(connection, [*merged.new, *merged.changed])
+    for index in gathering:  # in the same transaction, so that no end of it leaves them gathering
+        await connection.execute(_SAY[f"scatter_{index}"])
     return Imported(len(merged.new), len(merged.changed), merged.unchanged, names)
-
-
-@asynccontextmanager
-async def indexes_at_the_end(owner_url: str) -> AsyncIterator[None]:
-    """Let the trigram and slip indexes gather new names in lists, and enter these when the block ends, all at once.
-
-    Row by row they take most of an import. Lookups find what is in the lists too, only slower.
-
-    Args:
-        owner_url: how the owner connects; one connection for each index.
-    """
-
-    async def each(statement: str) -> None:
-        await asyncio.gather(*(_run_alone(owner_url, f"{statement}_{index}") for index in _GATHERING))
-
-    await each("gather")
-    try:
-        yield
-    finally:
-        await each("scatter")
-        await each("enter")
-
-
-async def _run_alone(owner_url: str, statement: str) -> None:
-    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as connection:
-        await connection.execute(_SAY[statement])
 
 
 class Merged(NamedTuple):
@@ -148,7 +151,7 @@ async def _write(connection: Any, drugs: Sequence[Drug]) -> int:
     if not drugs:
         return 0
     aliases = [(drug, place, alias) for drug in drugs for place, alias in enumerate(aliases_of(drug), 1)]
-    for stage in ("stage_drugs", "stage_names", "stage_schedules"):
+    for stage in ("long_lists", "stage_drugs", "stage_names", "stage_schedules"):
         await connection.execute(_SAY[stage])
     await _copy(
         connection,

@@ -11,7 +11,7 @@ select exists (select from drugs) as filled
 lock table drugs in share row exclusive mode
 
 -- name: long_lists()
--- Indexes that gather may gather a whole file before they enter any of it.
+-- Indexes that gather may gather a whole file before anyone enters it.
 -- returns: rows
 set local gin_pending_list_limit = '512MB'
 

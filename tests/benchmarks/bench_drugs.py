@@ -34,7 +34,7 @@ from cito.core.relaying import run_relay
 from cito.core.settings import Settings
 from cito.plugins.drugs import naive, service
 from cito.plugins.drugs.finding import find_resolutions
-from cito.plugins.drugs.importing import import_lines, indexes_at_the_end
+from cito.plugins.drugs.importing import import_all
 from cito.plugins.drugs.memory import made
 from cito.plugins.drugs.reading import Line, read_file
 
@@ -124,11 +124,7 @@ async def at_size(home: Path, count: int, rounds: int, repeats: int) -> list[dic
     with running(home, durable=False) as urls:
         await prepare(assembly, urls, lambda _: None)
         start = time.perf_counter()
-        async with (
-            indexes_at_the_end(urls.owner),
-            await psycopg.AsyncConnection.connect(urls.owner) as connection,
-        ):
-            done = await import_lines(connection, lines, lambda *_: None)
+        done = await import_all(urls.owner, lines, lambda *_: None)
         took = time.perf_counter() - start
         Console().print(f"{count:,} drugs with {done.names:,} names imported in {took:.1f} s")
         async with await psycopg.AsyncConnection.connect(urls.owner, autocommit=True) as connection:

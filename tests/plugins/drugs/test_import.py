@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 from support import OpenSite, Site
 
-from cito.plugins.drugs.importing import Imported, import_lines, indexes_at_the_end
+from cito.plugins.drugs.importing import Imported, import_all, import_lines
 from cito.plugins.drugs.reading import FileRefused, Line, read_file
 from cito.plugins.drugs.seed import load_drugs
 
@@ -124,36 +125,32 @@ async def seeded(site: Site) -> None:
         await load_drugs(connection, None, lambda *_: None)
 
 
-async def test_new_names_are_found_while_they_wait_and_entered_at_the_end(open_site: OpenSite) -> None:
+async def test_new_names_are_found_while_they_wait(open_site: OpenSite) -> None:
     lines = [Line(0, f"zzqdrug{number:03d}ine", {}) for number in range(300)]
     async with open_site(plugins=("drugs",)) as site:
-        async with (
-            await psycopg.AsyncConnection.connect(site.urls.owner, autocommit=True) as watching,
-            indexes_at_the_end(site.urls.owner),
-        ):
-            assert await gathering(watching) == {"on"}
-            async with await psycopg.AsyncConnection.connect(site.urls.owner) as connection:
-                await import_lines(connection, lines, lambda *_: None)
-            assert await suggested(site, "zzqdrug007ien") == "zzqdrug007ine"  # waits in a list
+        async with await psycopg.AsyncConnection.connect(site.urls.owner) as connection:
+            await import_lines(connection, lines, lambda *_: None, waiting=True)
+        assert await suggested(site, "zzqdrug007ien") == "zzqdrug007ine"
         async with await psycopg.AsyncConnection.connect(site.urls.owner, autocommit=True) as owner:
             assert await gathering(owner) == {"off"}
-            assert await waiting(owner) == 0
+            assert await entered(owner) > 0
         assert await suggested(site, "zzqdrug011ien") == "zzqdrug011ine"
 
 
-async def test_an_import_that_fails_leaves_no_list_behind(open_site: OpenSite) -> None:
+@pytest.mark.parametrize("brand", ["Zzqbrand", "x" * 201])
+async def test_an_import_leaves_nothing_waiting_even_when_it_is_refused(
+    open_site: OpenSite, brand: str
+) -> None:
+    lines = [Line(0, "zzqdrugine", {"brand_names": (brand,)})]
+    refused = len(brand) > 200
     async with open_site(plugins=("drugs",)) as site:
-        with pytest.raises(ZeroDivisionError):
-            async with (
-                indexes_at_the_end(site.urls.owner),
-                await psycopg.AsyncConnection.connect(site.urls.owner) as connection,
-            ):
-                await import_lines(connection, [Line(0, "zzqdrugine", {})], lambda *_: None)
-                raise ZeroDivisionError
+        with pytest.raises(psycopg.errors.CheckViolation) if refused else nullcontext():
+            await import_all(site.urls.owner, lines, lambda *_: None)
         async with await psycopg.AsyncConnection.connect(site.urls.owner, autocommit=True) as owner:
             assert await gathering(owner) == {"off"}
-            assert await waiting(owner) == 0
-            assert not await (await owner.execute("select from drugs")).fetchall()
+            assert await entered(owner) == 0
+            found = await (await owner.execute("select from drugs")).fetchall()
+            assert len(found) == (0 if refused else 1)
 
 
 async def suggested(site: Site, name: str) -> str:
@@ -173,7 +170,7 @@ async def gathering(owner: psycopg.AsyncConnection[Any]) -> set[str]:
     }
 
 
-async def waiting(owner: psycopg.AsyncConnection[Any]) -> int:
-    """How many pages of names still wait in lists."""
+async def entered(owner: psycopg.AsyncConnection[Any]) -> int:
+    """How many pages of names still waited in lists, until now."""
     pages = [await owner.execute("select gin_clean_pending_list(%s::regclass)", [name]) for name in INVERTED]
     return sum([row[0] for cursor in pages for row in await cursor.fetchall()])
