@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Connection, Redis
-from shelf import Gate, ItemKey, Shelf, tag, until
+from shelf import Gate, Process, Shelf, tag, until
 
 from cito.core.cache import resolve
 from cito.core.cache import shared as shared_tier
@@ -20,32 +22,32 @@ from cito.core.clock import Clock
 from cito.core.tasks import end
 
 
+async def pushed(to: Process, bump: Coroutine[Any, Any, None]) -> None:
+    """Make a bump and wait until its push has reached a process."""
+    feed = to.cache.feed
+    assert feed is not None
+    pushes = feed.pushes
+    await bump
+
+    async def arrived() -> bool:
+        await asyncio.sleep(0)
+        return feed.pushes > pushes
+
+    await until(arrived)
+
+
 async def test_an_old_row_that_is_stored_after_the_write_is_never_served(bare_shelf: Shelf) -> None:
     """Loader reads the old row, writer commits and bumps, loader stores: the next read is fresh. No relay helps."""
-    async with (
-        bare_shelf.relay() as relay,
-        bare_shelf.process() as one,
-        bare_shelf.process() as two,
-        Redis.from_url(bare_shelf.urls.cache) as server,
-    ):
-        await two.warm()  # the stamps are there, and their making has been pushed
-        await server.delete(two.cache.plans["item"].value_key(ItemKey(1), bare_shelf.clinic))
+    async with bare_shelf.relay() as relay, bare_shelf.process() as one, bare_shelf.process() as two:
+        await one.warm()
         await end(relay)
         for plan in one.cache.plans.values():
             plan.look = lambda: None  # as on another node: only the push tells
-        feed = one.cache.feed
-        assert feed is not None
+        await pushed(one, two.cache.invalidate(tag(bare_shelf, 1)))
         gate = one.loader.after = Gate()
         reading = asyncio.create_task(one.name())
         await gate.reached.wait()
-        pushes = feed.pushes
-        await two.rename("new")
-
-        async def pushed() -> bool:
-            await asyncio.sleep(0)
-            return feed.pushes > pushes
-
-        await until(pushed)
+        await pushed(one, two.rename("new"))
         one.loader.after = None
         gate.go.set()
         assert await reading == "one"  # it began before the write
