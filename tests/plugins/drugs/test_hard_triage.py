@@ -164,7 +164,12 @@ def test_allergies_as_they_are_written(demo: Vocabulary, name: str, substance: s
         ("ondansetron", "azithromycin", "doctor"),
         ("flecainide", "sulpiride", "doctor"),
         ("Norvir", "St John's wort", "doctor"),
-        # the site's own: the same effect twice
+        # the site's own: few, and deadly
+        ("linezolid", "sertraline", "doctor"),
+        ("linezolid", "tramadol", "doctor"),
+        ("Viagra", "nitroglycerin", "doctor"),
+        ("methotrexate", "Bactrim", "doctor"),
+        # the same effect twice
         ("Advil", "Aleve", "pharmacist"),
         ("ibuprofen", "aspirin", "pharmacist"),
         ("Nexium", "omeprazole", "pharmacist"),
