@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -117,8 +118,10 @@ def test_hot_entries_survive_a_scan() -> None:
 
 
 @pytest.mark.parametrize(("skew", "gain"), [(1.0, 1.1), (0.8, 1.3)])
-def test_hit_rate_on_a_skewed_trace_beats_least_recently_used(skew: float, gain: float) -> None:
-    """Room for 1 % of the keys; measured: 1.18 and 1.57 times the hits."""
+def test_hit_rate_on_a_skewed_trace_beats_least_recently_used(
+    skew: float, gain: float, figure: Callable[[str], None]
+) -> None:
+    """Room for 1 % of the keys."""
     rng = random.Random(7)
     keys, reads, room = 20_000, 60_000, 200
     weights = [1 / (rank + 1) ** skew for rank in range(keys)]
@@ -137,4 +140,7 @@ def test_hit_rate_on_a_skewed_trace_beats_least_recently_used(skew: float, gain:
         recent.move_to_end(number)
         if len(recent) > room:
             recent.popitem(last=False)
+    figure(
+        f"Zipf({skew}), room for 1 %: S3-FIFO {hits / reads:.3f}, LRU {recent_hits / reads:.3f} of reads hit"
+    )
     assert hits > gain * recent_hits
