@@ -203,6 +203,16 @@ class Process:
 
         await until(local)
 
+    def lose_bumps(self) -> None:
+        """Let the shared tier be away for each bump of this process, and for nothing else."""
+
+        async def away(*_: object) -> None:
+            raise shared.SharedAway
+
+        tier = self.cache._resolver.shared
+        assert tier is not None
+        tier.bump = away  # type: ignore[method-assign]
+
     async def ready(self) -> Process:
         """Wait until the local tier is vouched for."""
         return await self.ready_at(Clock())

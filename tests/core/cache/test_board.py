@@ -15,7 +15,7 @@ from shelf import Shelf
 
 from cito.core.cache import board
 from cito.core.cache.board import Board, Note
-from cito.core.cache.shared import SharedAway
+from cito.core.tasks import end
 
 
 class Heard:
@@ -92,14 +92,8 @@ async def test_a_neighbour_reads_ones_write_though_the_bump_failed(bare_shelf: S
     """The relay is gone too: nothing but the board tells of the write."""
     async with bare_shelf.relay() as relay, bare_shelf.process() as one, bare_shelf.process() as two:
         await two.warm()
-        shared = one.cache._resolver.shared
-        assert shared is not None
-
-        async def away(*_: object) -> None:
-            raise SharedAway
-
-        relay.cancel()
-        shared.bump = away  # type: ignore[method-assign]
+        await end(relay)
+        one.lose_bumps()
         await one.rename("mine")
         for _ in range(3):
             found = await two.get()

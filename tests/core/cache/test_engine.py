@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from shelf import Shelf, until
 
 from cito.core.tasks import end
@@ -40,10 +38,8 @@ async def test_a_write_by_psql_is_seen(shelf: Shelf) -> None:
     async with shelf.process() as one:
         assert await one.name() == "one"
         shelf.psql("update items set name = 'raw' where id = 1")
-        began = time.monotonic()
 
         async def seen() -> bool:
             return await one.name() == "raw"
 
         await until(seen)
-        assert time.monotonic() - began < 1

@@ -17,7 +17,7 @@ from shelf import Gate, Process, Shelf, tag, until
 
 from cito.core.cache import resolve
 from cito.core.cache import shared as shared_tier
-from cito.core.cache.shared import SharedAway, Stored
+from cito.core.cache.shared import Stored
 from cito.core.clock import Clock
 from cito.core.tasks import end
 
@@ -161,14 +161,8 @@ async def test_a_bump_that_fails_still_gives_the_writer_its_own_write(bare_shelf
     """The shared tier refuses the writer's bump, and the relay is slow: the writer reads from the database."""
     async with bare_shelf.relay() as relay, bare_shelf.process() as one:
         await one.warm()
-        shared = one.cache._resolver.shared
-        assert shared is not None
-
-        async def away(*_: object) -> None:
-            raise SharedAway
-
-        relay.cancel()
-        shared.bump = away  # type: ignore[method-assign]
+        await end(relay)
+        one.lose_bumps()
         await one.rename("mine")
         for _ in range(3):
             found = await one.get()
