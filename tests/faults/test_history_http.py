@@ -35,7 +35,7 @@ async def test_a_session_reads_its_own_writes_through_every_process_of_its_node(
 ) -> None:
     """And nobody, on either node, reads what is older than a second."""
     async with apis(prepared, tmp_path, audited=reads > 2_000) as system:
-        history = await play(system, reads=reads)
+        history = await play(system, reads=reads, writes=0.05 if reads < 100_000 else 0.01)
     found = history.summary()
     assert (history.own_stale, history.broken) == ([], [])
     assert (found["failed"], found["olderThanOneSecond"]) == (0, 0)
