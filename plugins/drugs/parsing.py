@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 from typing import NamedTuple
 
 from cito.plugins.drugs.folding import MAX_NAME_LENGTH, fold, slips, squash
@@ -31,7 +31,8 @@ _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _LONGEST = max(phrase.count(" ") + 1 for phrase in (*FORMS, *ROUTES, *RELEASE))
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _WORDS = re.compile(r"[\s/+,-]+")
-_JOINING = frozenset({"and", "with", "plus"})
+_HANGING = frozenset({"and", "with"})
+_JOINING = _HANGING | {"plus"}
 # Other writings of the names of salts, by the one that vocabularies use.
 _WRITINGS = {"hcl": "hydrochloride", "hbr": "hydrobromide", "sulphate": "sulfate"}
 _WRITING = re.compile(rf"(?<![\w-])(?:{'|'.join(_WRITINGS)})(?![\w-])")
@@ -88,8 +89,13 @@ class Request(NamedTuple):
 
 
 def words_of(folded: str) -> tuple[str, ...]:
-    """Return the words that name something: split at hyphens and strokes too, without "and", "with", "plus"."""
-    return tuple(word for word in _WORDS.split(folded) if word and word not in _JOINING)
+    """Return the words that name something: split at hyphens and strokes too, without "and", "with", "plus" between."""
+    words = [word for word in _WORDS.split(folded) if word]
+    return tuple(
+        word
+        for at, word in enumerate(words)
+        if word not in _JOINING or (word == "plus" and at == len(words) - 1)
+    )
 
 
 def runs_of(words: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -112,15 +118,18 @@ def _taken_apart(stripped: str) -> Request:
     folded = fold(stripped)
     marked = _mark(folded)
     readings = [Reading(folded, Parsed(), dropped_number=False)] if folded else []
-    for dropped in ("", "r", "n", "rn"):
+    present = {"s", *(kind for kind, _, _ in marked)}
+    for dropped in _DROPPED:
+        if not present.issuperset(dropped):
+            continue
         reading = _without(marked, dropped)
         if reading.name and all(reading.name != other.name for other in readings):
             readings.append(reading)
     named = any(kind == "w" for kind, _, _ in marked)
-    core = readings[-1].name if named else ""
+    core = _without(marked, _ALL).name if named else ""
     words = words_of(core)
     written = tuple(chain.from_iterable(map(_writings, readings)))
-    return Request(folded, written, core, words, _without(marked, "rn").parsed, valid=True)
+    return Request(folded, written, core, words, _without(marked, _ALL).parsed, valid=True)
 
 
 def _writings(reading: Reading) -> tuple[Reading, ...]:
@@ -131,6 +140,14 @@ def _writings(reading: Reading) -> tuple[Reading, ...]:
 
 # A marked word: kind (w name, s strength, n bare number, f form, o route, r release), text, canonical writing.
 Marked = tuple[str, str, str]
+# What readings take off, the least first, bare numbers last: "Emend IV 150 mg vial" is a name that a route belongs to.
+_DROPPED = tuple(
+    f"s{''.join(others)}{number}"
+    for number in ("", "n")
+    for size in range(4)
+    for others in combinations("for", size)
+)
+_ALL = _DROPPED[-1]
 
 
 def _mark(folded: str) -> list[Marked]:
@@ -194,16 +211,16 @@ def _number(text: str) -> str:
 
 
 def _without(marked: list[Marked], dropped: str) -> Reading:
-    """Return the reading that drops strengths, forms, routes, and those of `r` and `n` that are named."""
-    kept = " ".join(text for kind, text, _ in marked if kind == "w" or (kind in "rn" and kind not in dropped))
+    """Return the reading that drops the kinds that are named."""
+    kept = " ".join(text for kind, text, _ in marked if kind not in dropped)
 
     def said(kinds: str) -> list[str]:
-        return list(dict.fromkeys(canonical for kind, _, canonical in marked if kind in kinds))
+        taken = (word for word in marked if word[0] in kinds and word[0] in dropped)
+        return list(dict.fromkeys(canonical for _, _, canonical in taken))
 
-    numbers = "sn" if "n" in dropped else "s"
     form, route = said("f"), said("o")
     parsed = Parsed(
-        strength=" ".join(said(numbers)) or None,
+        strength=" ".join(said("sn")) or None,
         form=form[0] if form else None,
         route=route[0] if route else None,
     )
@@ -215,12 +232,12 @@ def _without(marked: list[Marked], dropped: str) -> Reading:
 
 
 def _outer_joining_off(name: str) -> str:
-    """Return a name without the "and" or "/" that a taken-off neighbour left hanging."""
+    """Return a name without the "and" or "/" that a taken-off neighbour left hanging; "Nurofen Plus" is one."""
     words = [word.strip("/+-") for word in name.split()]
     words = [word for word in words if word]
-    while words and words[-1] in _JOINING:
+    while words and words[-1] in _HANGING:
         words.pop()
-    while words and words[0] in _JOINING:
+    while words and words[0] in _HANGING:
         words.pop(0)
     return " ".join(
         word for word, following in pairwise([*words, ""]) if not (word in _JOINING and word == following)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cito.plugins.drugs.models import Status
+from cito.plugins.drugs.models import Drug, Status
 from cito.plugins.drugs.vocabulary import Vocabulary
 
 
@@ -51,6 +51,11 @@ from cito.plugins.drugs.vocabulary import Vocabulary
         ("Sudafed PE", "phenylephrine", None, None),
         ("Diovan HCT 160/12.5", "hydrochlorothiazide/valsartan", "160/12.5", None),
         ("Claritin-D", "loratadine/pseudoephedrine", None, None),
+        ("Nurofen Plus 200mg/12.8mg tablets", "codeine/ibuprofen", "200 mg/12.8 mg", "tablet"),
+        ("Nurofen Plus", "codeine/ibuprofen", None, None),
+        ("Emend IV 150 mg", "fosaprepitant", "150 mg", None),
+        ("Emend IV 150 mg vial", "fosaprepitant", "150 mg", "vial"),
+        ("ibuprofen plus codeine", "codeine/ibuprofen", None, None),
         # look-alikes with capitals
         ("hydrOXYzine", "hydroxyzine", None, None),
         ("vinCRIStine", "vincristine", None, None),
@@ -76,6 +81,8 @@ def test_what_resolves(
         # another product than the one it begins with
         ("Tylenol Cold & Flu", "paracetamol"),
         ("Advil PM", "ibuprofen"),
+        ("Calpol Plus", "paracetamol"),
+        ("paracetamol plus 500 mg", "paracetamol"),
         ("Fucidin H", "fusidic acid"),
         ("Betnovate-C", "betamethasone"),
         ("Humulin R U-500", "insulin human"),
@@ -109,3 +116,16 @@ def test_what_stays_a_question(demo: Vocabulary, typed: str, first: str) -> None
 )
 def test_what_is_neither(demo: Vocabulary, typed: str, status: Status) -> None:
     assert demo.lookup(typed).status is status
+
+
+def test_what_stands_beside_a_name_never_makes_it_another(demo: Vocabulary, demo_drugs: list[Drug]) -> None:
+    """Each name of the vocabulary, with each of these beside it, is what it is alone, or a question."""
+    wrong = []
+    for drug in demo_drugs:
+        for name in (drug.generic_name, *drug.brand_names, *drug.keywords):
+            alone = demo.lookup(name).drug
+            for beside in (" 500 mg", " 10mg tablets", " tab 5", " 0,5 mg", " 12.5/25 mg", " XR"):
+                found = demo.lookup(name + beside).drug
+                if found is not None and found != alone:
+                    wrong.append((name + beside, found.generic_name))
+    assert wrong == []
