@@ -57,7 +57,7 @@ async def test_a_full_queue_is_refused_at_once_and_the_rest_is_served_in_order(w
 
 
 async def test_a_caller_waits_no_longer_than_the_deadline(wards):
-    async with wards.open(pool_max=1, acquire_timeout_seconds=0.05) as database:
+    async with wards.open(pool_max=1, acquire_timeout_seconds=1.0) as database:
         async with database.transaction(A) as tx:
             await wards.find.one(tx, wards.WardKey(A, A))
             acquired = database.figures().acquired
