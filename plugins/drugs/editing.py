@@ -23,6 +23,7 @@ from cito.plugins.drugs.names import aliases_of, ingredient_keys
 from cito.plugins.drugs.service import find
 
 _NAMED = ("brand_names", "keywords", "ingredients")
+_CALLED = {field.name: field.encode_name for field in msgspec.structs.fields(Drug)}  # as clients know them
 
 
 async def add(context: Context, new: NewDrug) -> Entry[Drug]:
@@ -100,7 +101,7 @@ def tidy(drug: Drug) -> Drug:
     parts = listed["ingredients"] or _distinct(generic.split("/"))
     for field, names in (("generic_name", (generic,)), *listed.items()):
         if not all(squash(fold(name)) for name in names):
-            raise invalid(field, "name", "a name has at least one letter or digit")
+            raise invalid(_CALLED[field], "name", "a name has at least one letter or digit")
     schedules = tuple(Schedule(s.jurisdiction, s.schedule.strip()) for s in drug.schedules)
     if len({schedule.jurisdiction for schedule in schedules}) < len(schedules):
         raise invalid("schedules", "unique", "a jurisdiction has one schedule")

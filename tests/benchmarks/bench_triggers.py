@@ -1,4 +1,7 @@
-"""`cito bench triggers`: what a write costs with invalidation triggers, and without them, in interleaved rounds."""
+"""`cito bench triggers`: what a write costs with invalidation triggers, and without them, in interleaved rounds.
+
+Then what the triggers take on each table of the plugins, with the demo data.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,15 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 from shelf import INVALIDATIONS, SOURCES
+from table_triggers import table_costs
 
+from cito.core.assembly import assemble, servers
 from cito.core.database.invalidation import install
 from cito.core.database.migrations import migrate
 from cito.core.embedded import running
+from cito.core.preparation import prepare, seed
+from cito.core.registry import installed
+from cito.core.settings import Settings
 
 CLINIC = "01900000-0000-7000-8000-000000000001"
 SINGLES = 300
@@ -41,14 +49,34 @@ def main() -> None:
             asyncio.run(install(urls.owner, INVALIDATIONS))
             with psycopg.connect(urls.owner, autocommit=True) as connection:
                 found = measure(connection, given.rows, given.rounds)
-    table = Table(title="Cost of invalidation triggers (table items, two tags, two watched columns)")
-    for heading in ("write", "without", "with", "difference"):
-        table.add_column(heading)
-    for row in found:
-        table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    tables = plugin_tables()
+    show("Cost of invalidation triggers, us a row (table items, two tags, two watched columns)", found)
+    show("On the tables of the plugins, us", tables)
     if given.json:
-        given.json.write_text(json.dumps(found, indent=2))
+        given.json.write_text(json.dumps({"writes": found, "tables": tables}, indent=2) + "\n")
+
+
+def show(title: str, rows: list[dict[str, object]]) -> None:
+    """Print rows as a table."""
+    table = Table(title=title)
+    for heading in rows[0]:
+        table.add_column(heading.replace("_", " "))
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(width=140).print(table)
+
+
+def plugin_tables() -> list[dict[str, object]]:
+    """Return what triggers cost on the watched tables of all installed plugins."""
+    with tempfile.TemporaryDirectory(prefix="cito-bench-") as folder:
+        Path(folder).chmod(0o755)
+        settings = Settings(home=Path(folder), plugins=installed())
+        assembly = assemble(settings)
+        with servers(settings) as urls:
+            asyncio.run(prepare(assembly, urls, lambda _: None))
+            asyncio.run(seed(assembly, urls, None, None))
+            with psycopg.connect(urls.admin, autocommit=True) as connection:
+                return table_costs(connection, [owned.value for owned in assembly.registry.invalidations])
 
 
 def measure(connection: psycopg.Connection, rows: int, rounds: int) -> list[dict[str, object]]:

@@ -153,7 +153,8 @@ async def test_a_drug_is_added_changed_and_withdrawn(demo: Site) -> None:
     [
         ({}, "genericName"),
         ({"genericName": ""}, "genericName"),
-        ({"genericName": "--"}, "generic_name"),
+        ({"genericName": "--"}, "genericName"),
+        ({"genericName": "x", "brandNames": ["--"]}, "brandNames"),
         ({"genericName": "x", "brandNames": [""]}, "brandNames"),
         ({"genericName": "x", "price": 1}, "price"),
         ({"genericName": "x", "schedules": [{"jurisdiction": "us", "schedule": "V"}]}, "schedules"),

@@ -79,6 +79,15 @@ async def test_every_case(subtests: pytest.Subtests, case_site: Site, shared: Pa
             assert set(case["expect"]["flags"]) <= set(said["flags"])
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("1,000 mgs", "1000 mg"), (".5 mg", "0.5 mg"), ("-2+3", "-2+3"), ("{{7*7}}", "{{7*7}}")],
+)
+async def test_a_strength_is_written_alike_or_kept_as_typed(case_site: Site, typed: str, shown: str) -> None:
+    answer = await ask(case_site, {"medicationName": "paracetamol", "strength": typed})
+    assert answer.json()["medications"][0]["strength"] == shown
+
+
 async def test_an_answer_names_items_readings_and_sources(case_site: Site) -> None:
     answer = await ask(
         case_site,
