@@ -184,8 +184,8 @@ def _order(asked: Medication, resolution: Resolution) -> Order:
 
 def _written_alike(strength: str | None) -> str | None:
     """Return a strength as one within a name is returned: "1,000 mgs" is `1000 mg`; what is more than that, as typed."""
-    if strength is None or not strength[:1].isalnum() | strength.startswith("."):
-        return strength
+    if strength is None or not (strength[:1].isalnum() or strength.startswith(".")):
+        return strength  # "-2+3" would lose its sign
     asked = read(f"x {strength}")
     return asked.readings[-1].parsed.strength or strength if asked.core == "x" else strength
 
