@@ -47,10 +47,14 @@ class Timeline:
         return merged
 
     def rough(self, seconds: float, now: float) -> Slice:
-        """Return about the last `seconds` from as few buckets as are a fifth of it long; cheap enough for each tick."""
+        """Return the last `seconds`, and up to a bucket more, from buckets a fifth of it long; cheap enough for each tick.
+
+        A slice has the time of its start, and another process's comes up to a tick after its end: one bucket less, and
+        the last second of a process that ticks at another moment would hold nothing.
+        """
         tier = max(i for i, (width, _) in enumerate(TIERS) if i == 0 or width * 5 <= seconds)
         merged = Slice(start=now - seconds, seconds=seconds)
-        for bucket in self._since(tier, now - seconds, now):
+        for bucket in self._since(tier, now - seconds - TIERS[tier][0], now):
             merged.merge(bucket)
         return merged
 

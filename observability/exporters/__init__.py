@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,11 +37,13 @@ class Exporters:
             periodic.start()
 
     def stop(self) -> None:
-        """Flush within some seconds; called in a thread, it waits."""
-        if self.spans is not None:
-            self.spans.stop()
-        for periodic in self.metrics:
-            periodic.stop()
+        """Flush, all at once, within five seconds; called in a thread, it waits."""
+        stops = [one.stop for one in (self.spans, *self.metrics) if one is not None]
+        threads = [threading.Thread(target=stop, name="cito-flush") for stop in stops]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
 
 def build(

@@ -18,6 +18,7 @@ from cito.observability.alert import Alert
 from cito.observability.alerts import Engine
 from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics
+from cito.observability.node import Node
 from cito.observability.rules import rules_of
 from cito.observability.sinks import Webhook, signature, tell_log, webhook_secret
 from cito.observability.timeline import Timeline
@@ -79,7 +80,7 @@ class Clockwork:
             self.told += [Alert(**{f: getattr(a, f) for f in a.__struct_fields__}) for a in changed]
 
     def window(self, seconds: float):  # type: ignore[no-untyped-def]
-        found = self.timeline.window(seconds, self.now)
+        found = self.timeline.rough(seconds, self.now)
         found.gauges = self.timeline.window(5, self.now).gauges
         return found
 
@@ -121,6 +122,35 @@ def test_a_fault_is_told_within_a_second_and_its_end_after(
     world.run(15, traffic(made))
     assert (name, "get_patient", "resolved") in world.messages
     assert len(world.messages) == len(set(world.messages))  # each told once
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.01, 0.13, 0.25, 0.37, 0.49])
+@pytest.mark.parametrize("offset", [0.0, 0.2, 0.45])
+def test_what_another_process_counts_is_judged_in_time_whenever_it_ticks(
+    tmp_path: Path, made: Made, *, phase: float, offset: float
+) -> None:
+    judging, serving = Node(tmp_path, BOUNDS), Node(tmp_path, BOUNDS)
+    engine, metrics = Engine(rules_of(REGISTRY, BOUNDS)), Metrics(BOUNDS)
+    now = NOW + offset
+    metrics.cut(now + phase - 0.5)
+    began: float | None = None
+    for tick in range(80):
+        # The other process publishes `phase` after each tick of the one that judges.
+        judging.collect()
+        changed = engine.evaluate(lambda seconds, now=now: judging.rough(seconds, now), now)  # type: ignore[misc]
+        if changed:
+            break
+        if tick == 70:
+            began = now
+        for _ in range(25):
+            metrics.fold(made("get_patient", ms=80 if began else 5, status=503 if began else 200))
+        serving.publish(metrics.cut(now + phase))
+        now += 0.5
+    assert began is not None
+    assert {alert.name for alert in changed} & {"error_rate", "slow_operation"}
+    assert now - began <= 2.0
+    for node in (judging, serving):
+        node.close()
 
 
 def test_a_single_bad_answer_is_no_alert(world: Clockwork, made: Made) -> None:

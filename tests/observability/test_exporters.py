@@ -3,8 +3,11 @@ from __future__ import annotations
 import gc
 import io
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jsonschema
 import pytest
@@ -293,6 +296,13 @@ def test_each_preset_reaches_its_endpoint_with_its_key(
         if metric.HasField("histogram"):
             delta = metric.histogram.aggregation_temporality == 1
             assert delta == PRESETS[preset].delta
+
+
+def test_all_exporters_flush_at_once_so_that_one_that_hangs_takes_no_time_of_the_others() -> None:
+    together = threading.Barrier(3, timeout=10)
+    one: Any = SimpleNamespace(stop=together.wait)
+    Exporters(one, (one, one)).stop()
+    assert not together.broken
 
 
 def test_each_preset_is_documented() -> None:
