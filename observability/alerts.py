@@ -22,7 +22,6 @@ QUICK_SECONDS = (
     5.0  # windows up to this long are looked at with every tick, longer ones once in as many seconds
 )
 LONG_CALM_SECONDS = 3 * QUICK_SECONDS
-MOST_SHARE = 0.9  # whatever the budget: more bad answers than this are always too many
 RECENT = 100
 
 Window = Callable[[float], Slice]
@@ -153,7 +152,7 @@ def _burning(rule: Share, view: Views, *, long: bool, age: float) -> Finding | N
         if age < pace.settled_seconds:
             continue
         bad, everything = rule.share(view(pace.long_seconds))
-        allowed = min(rule.budget * pace.times, MOST_SHARE)
+        allowed = min(rule.budget * pace.times, pace.most)
         if everything < pace.least or bad <= allowed * everything:
             continue
         bad_now, all_now = rule.share(view(pace.short_seconds))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from cito.core.database.connections import Pool
 from cito.core.database.pool import Database
 from cito.core.database.query import Query
 from cito.core.errors import Problem
@@ -101,9 +103,9 @@ class Facts:
         self._evicted = evicted
 
     async def _ask_database(self) -> None:
-        reader = self._database.reader(None)
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(DEADLINE_SECONDS), self._reachable() as database:
+                reader = database.reader(None)
                 backlog = await relay_backlog.one(reader, Nothing())
                 self.blocked = await blocked_statements.all(reader, Nothing())
         except (Problem, OSError, TimeoutError):
@@ -112,6 +114,29 @@ class Facts:
         if backlog is not None:
             self._metrics.set(c.FIGURES, ("relay", "waiting"), backlog.waiting)
             self._metrics.set(c.FIGURES, ("relay", "oldest_seconds"), backlog.oldest_seconds)
+
+    @asynccontextmanager
+    async def _reachable(self) -> AsyncIterator[Database]:
+        """Give the process's own pool; while all of it is taken, a connection beside it, for these questions only.
+
+        Who waits for whom must be known then above all.
+        """
+        figures = self._database.pool.figures()
+        if figures.active < figures.size:
+            yield self._database
+            return
+        spare = Pool(
+            self._database.pool.url,
+            size=1,
+            acquire_timeout_seconds=DEADLINE_SECONDS,
+            idle_seconds=DEADLINE_SECONDS,
+            answer_seconds=DEADLINE_SECONDS,
+        )
+        try:
+            await spare.start()
+            yield Database(spare, self._database.queries, DEADLINE_SECONDS)
+        finally:
+            await spare.close()
 
     def _state(self, figure: str, value: float) -> None:
         self._metrics.set(c.FIGURES, ("cache", figure), value)

@@ -48,6 +48,7 @@ class Pace:
 
     Attributes:
         least: answers in the long window, below which a share says nothing.
+        most: whatever the budget: a larger share of bad answers is always too much.
         settled_seconds: not judged before the node was watched for so long.
     """
 
@@ -57,6 +58,7 @@ class Pace:
     severity: Severity
     least: int
     settled_seconds: float = 0.0
+    most: float = 0.9
 
 
 PACES = (
@@ -67,7 +69,7 @@ PACES = (
 SLOW_PACES = (Pace(5.0, 1.0, 4.0, "page", 10), *PACES[1:])
 # A cold or new cache misses for a while: quickly only a collapse under load is told, over minutes the plain target.
 HIT_PACES = (
-    Pace(2.5, 1.0, 2.0, "ticket", 100, settled_seconds=60.0),
+    Pace(1.5, 1.0, 2.0, "ticket", 60, settled_seconds=60.0, most=0.75),
     Pace(300.0, 60.0, 1.0, "ticket", 200),
 )
 

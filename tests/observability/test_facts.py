@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import redis
+from support import OpenSite
 from valkey import Valkey
 
 from cito.observability import catalog as c
+from cito.observability import plugin
 from cito.observability.facts import Facts
 from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics
@@ -51,3 +56,21 @@ async def test_the_cache_servers_cpu_and_memory_are_shares_of_what_it_has(tmp_pa
     finally:
         await facts.close()
         valkey.stop()
+
+
+async def test_the_database_is_asked_though_every_connection_is_taken(open_site: OpenSite) -> None:
+    async with open_site(plugins=()) as site, AsyncExitStack() as stack:
+        leader, pool = plugin.watch.leader, plugin.watch.context.database.pool
+        for _ in range(pool.figures().size):
+            stack.callback(pool.take_back, await pool.acquire("held"))
+        waiting = await stack.enter_async_context(await psycopg.AsyncConnection.connect(site.urls.app))
+        blocker = await stack.enter_async_context(await psycopg.AsyncConnection.connect(site.urls.owner))
+        await blocker.execute("lock table cito.jobs in access exclusive mode")
+        asking = asyncio.create_task(waiting.execute("select count(*) from cito.jobs"))
+        async with asyncio.timeout(10):
+            while not leader.facts.blocked:
+                await leader.facts._ask_database()
+        assert "cito.jobs" in leader.facts.blocked[0].statement
+        assert ("relay", "oldest_seconds") in leader.facts._metrics.current.gauges[c.FIGURES]
+        await blocker.rollback()
+        await asking
