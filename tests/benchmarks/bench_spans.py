@@ -1,7 +1,7 @@
-"""`cito bench spans`: what OpenTelemetry's psycopg instrumentation sees, tells and costs, beside our own record.
+"""`cito bench spans`: what OpenTelemetry's psycopg and Redis instrumentations see, tell and cost, beside our own record.
 
-One process, one PostgreSQL. The same work through psycopg as it is instrumented, through `WatchedConnection`, and
-through Cito's own reader: how many spans of it there are, whether values show in them, and the CPU of a sampled read
+One process, one PostgreSQL, one Valkey. The same work through psycopg as it is instrumented, through `WatchedConnection`,
+and through Cito's own reader; and round trips to the shared tier (`redis_spans.py`): how many spans of it there are, whether values show in them, and the CPU of a sampled read
 (its spans made, not exported). The reference is the same read that nobody watches.
 """
 
@@ -23,6 +23,7 @@ from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis_spans import measure_redis
 from rich.console import Console
 from rich.table import Table
 
@@ -175,14 +176,15 @@ def main() -> None:
         Path(folder).chmod(0o755)
         with running(Path(folder)) as urls:
             seen, costs = asyncio.run(measure(urls.admin, given.rounds, given.seconds))
+            theirs_and_ours = measure_redis(urls.cache, our_spans, cpu_us, given.rounds, given.seconds)
+            redis_seen, redis_costs = asyncio.run(theirs_and_ours)
+    seen, costs = seen | redis_seen, costs | redis_costs
     table = Table("work", "instrumentation: spans", "with a value", "ours: spans", "with a value")
     for name, ((theirs, their_leaks), (ours, our_leaks)) in seen.items():
         table.add_row(name, *map(str, (theirs, their_leaks, ours, our_leaks)))
     prices = Table("a sampled read", "CPU us", "more than unwatched")
     for name, each in costs.items():
-        base = costs[
-            "psycopg, nobody watches" if name.startswith("psycopg") else "Cito's reader, nobody watches"
-        ]
+        base = costs[f"{name.partition(',')[0]}, nobody watches"]
         more = statistics.median(mine - its for mine, its in zip(each, base, strict=True))
         prices.add_row(name, f"{statistics.median(each):.0f}", f"{more:.0f}")
     Console(width=120).print(table, prices)
