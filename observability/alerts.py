@@ -132,16 +132,23 @@ def _finding(rule: Rule, view: Views, *, long: bool, age: float) -> Finding | No
     value = rule.value(view(QUICK_SECONDS))
     if value <= rule.limit:
         return None
-    unit = "" if rule.unit.startswith("{") or rule.unit == "1" else f" {rule.unit}"
     return Finding(
         rule.name,
         rule.subject,
         rule.severity,
         rule.summary,
-        f"{value:.4g}{unit}",
-        f"{rule.limit:g}{unit}",
+        _words(value, rule.unit),
+        f"at most {_words(rule.limit, rule.unit)}" if rule.limit else "none",
         calm_seconds=rule.calm_seconds,
     )
+
+
+def _words(value: float, unit: str) -> str:
+    """Return a value as a person reads it: a share (unit `1`) in per cent, things (`{key}`) by their name."""
+    if unit == "1":
+        return f"{value:.0%}"
+    thing = unit.strip("{}")
+    return f"{value:.4g} {thing}" + ("s" if thing != unit and value != 1 else "")
 
 
 def _burning(rule: Share, view: Views, *, long: bool, age: float) -> Finding | None:

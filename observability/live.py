@@ -39,7 +39,7 @@ class LiveView:
         notes = node.notes()
         return {
             "now": now,
-            "performance": self._report.answer(node.window(window, now), jobs),
+            "performance": self._report.answer(node.window(window, now), jobs, processes=node.slots()),
             "curves": self._curves(node.series(window, now), window, now),
             "alerts": [*board.firing, *board.recent[:20]],
             "slowQueries": self._slow_queries(board),
@@ -113,5 +113,6 @@ def _trace(note: Note) -> dict[str, Any]:
         "steps": [
             {"kind": step.kind, "name": step.name, "at": step.at, "ms": step.ms, "code": step.code}
             for step in note.steps
+            if step.kind != "lag"  # the age of a piece of news, not a part of this time
         ],
     }

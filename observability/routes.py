@@ -18,6 +18,7 @@ from litestar.types import ControllerRouterHandler
 from cito.core.declarations import rules
 from cito.core.draining import draining
 from cito.core.errors import NotFound, Problem
+from cito.core.http.limits import unhurried
 from cito.core.jobs.worker import JobState, NoParams, job_states
 from cito.core.telemetry import current_record
 from cito.observability.answer import Performance
@@ -78,8 +79,12 @@ def api_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, .
         return here.report.answer(counted, await _jobs(here), alerts, here.node.slots())
 
     @get("/admin/performance/live", operation_id=STREAM, opt=_READ, tags=["Administration"])
-    async def live(window: Annotated[int, Parameter(ge=60, le=REMEMBERED_SECONDS)] = 300) -> ServerSentEvent:
-        """Stream what the live page shows, about once a second."""
+    async def live(
+        request: Request[Any, Any, Any],
+        window: Annotated[int, Parameter(ge=60, le=REMEMBERED_SECONDS)] = 300,
+    ) -> ServerSentEvent:
+        """Stream what the live page shows, about once a second, for as long as somebody looks."""
+        unhurried(request.scope)  # type: ignore[arg-type] # Litestar's own type of the same thing
         return ServerSentEvent(_views(watch(), window))
 
     @put(

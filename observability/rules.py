@@ -244,7 +244,14 @@ def _states() -> tuple[State, ...]:
             "ticket",
             60.0,
         ),
-        State("cache_unreachable", "cache", "the cache server does not answer", 0, "1", _unreachable),
+        State(
+            "cache_unreachable",
+            "cache",
+            "the cache server does not answer",
+            0,
+            "{unanswered question}",
+            _unreachable,
+        ),
         State(
             "pool_waiting", "database", "requests wait for a database connection", 0, "{request}", _waiting
         ),

@@ -126,7 +126,7 @@ class SlowQueries:
             value, limit = f"{report.times} times in one request", "the route's query budget"
         else:
             summary = f"query {report.query} is slow"
-            value = f"{report.duration_ms:g} ms"
+            value = f"{report.duration_ms:.4g} ms"
             limit = f"usually {report.usual_p95_ms:.4g} ms"
         return Finding(
             kind,

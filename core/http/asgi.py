@@ -17,6 +17,7 @@ HEADERS = "cito.headers"  # dict[bytes, bytes]
 CALLER = "cito.caller"  # Caller, once the token held
 ACCESS = "cito.access"  # http.audit.Access, once the route is known
 ENTRY = "cito.entry"  # cache.Entry, where it alone, with path, query and caller, makes the answer
+OVERDUE = "cito.overdue"  # http.limits.Overdue, which watches how long the request takes
 
 ASKED = "cito.asked"  # present: the server has asked the fast path, which has no answer
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from cito.core.caller import Caller
 from cito.core.errors import Problem, TooManyRequests, Unavailable
-from cito.core.http.asgi import CALLER, RECORD, App, Receive, Scope, Send
+from cito.core.http.asgi import CALLER, OVERDUE, RECORD, App, Receive, Scope, Send
 from cito.core.http.problems import send_problem
 from cito.core.http.rates import WINDOW_SECONDS, Bucket, Count, Rate
 from cito.core.settings import HttpSettings
@@ -117,6 +117,13 @@ class Overdue:
             loop.call_later(self._pause, self._look, loop)
 
 
+def unhurried(scope: Scope) -> None:
+    """Let a request take as long as its caller listens; called by the handler of a stream that has no end."""
+    task = asyncio.current_task()
+    assert task is not None
+    scope[OVERDUE].end(task)
+
+
 class Limited:
     """ASGI layer that holds the limits; what is not under `/api` (such as `/health`) it never stops."""
 
@@ -139,6 +146,7 @@ class Limited:
         assert task is not None
         limits.in_flight += 1
         limits.overdue.begin(task)
+        scope[OVERDUE] = limits.overdue
         problem: Problem | None = None
         try:
             if not limits.take(caller):

@@ -8,7 +8,9 @@ const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hou
 
 function axes(more) {
   const look = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-  return [{ ...look, space: 70, values: (_, ticks) => ticks.map(clock) }, ...more.map((axis) => ({ ...look, size: 58, ...axis }))];
+  const space = (_, __, first, last) => (last - first > 240 ? 42 : 72); // of a label: without seconds, with
+  const times = (_, ticks) => ticks.map((tick) => (ticks.every((each) => each % 60 === 0) ? clock(tick).slice(0, 5) : clock(tick)));
+  return [{ ...look, space, values: times }, ...more.map((axis) => ({ ...look, size: 58, ...axis }))];
 }
 
 const shares = { scale: "%", values: (_, ticks) => ticks.map((tick) => `${Math.round(tick * 100)} %`) };
@@ -53,7 +55,7 @@ export function draw(curves) {
       continue;
     }
     const options = {
-      width: place.clientWidth, height: 190, axes: layout.axes, scales: layout.scales,
+      width: place.clientWidth, height: 190, padding: [null, 24, null, null], axes: layout.axes, scales: layout.scales,
       series: [{ label: "time", value: (_, at) => (at == null ? "–" : clock(at)) }, ...layout.series], cursor: { drag: { x: false, y: false } },
     };
     const chart = new uPlot(options, data, place);

@@ -49,11 +49,11 @@ export function showTiles(p) {
     ["p99", ms(p.p99)],
     ["errors", share(p.errorRate), p.errorRate > 0.01 ? "bad" : ""],
     ["over their target", number(p.slowRequests, 0), p.slowRequests ? "warn" : ""],
-    ["cache hits", share(p.cache.hitRate)],
-    ["cache server", p.cache.connected ? p.cache.usedMemory : "away", p.cache.connected ? "" : "bad"],
+    ["cache hits", p.cache.families.length ? share(p.cache.hitRate) : "–"],
+    ["cache server's memory", p.cache.connected ? p.cache.usedMemory.replace("M", " MB") : "away", p.cache.connected ? "" : "bad"],
     ["connections in use / idle", `${pool.active} / ${pool.idle}`, pool.waiting ? "warn" : ""],
     ["a write is known everywhere, p95", ms((p.cache.invalidationLag.own_bump || p.cache.invalidationLag.bump_to_process || {}).p95)],
-    ["memory", `${number(p.memory.rss / 1048576, 0)} MB`],
+    [`memory of ${p.processes.length} process${p.processes.length === 1 ? "" : "es"}`, `${number(p.memory.rss / 1048576, 0)} MB`],
   ];
   $("tiles").replaceChildren(...tiles.map(([name, value, look]) =>
     make("div", {}, make("dt", {}, name), make("dd", { class: look || "" }, value))));
@@ -119,7 +119,7 @@ export function showAlerts(alerts) {
   alertsShown = shown;
   const items = alerts.slice(0, 12).map((alert) => make("li", { class: alert.status === "firing" ? "firing" : "" },
     make("b", { class: alert.status === "firing" ? "bad" : "soft" }, alert.status === "firing" ? "Firing" : "Resolved"),
-    ` since ${clock(alert.startedAt)}: ${alert.summary} (${alert.value}; promised: ${alert.limit})`));
+    ` since ${clock(alert.startedAt)}: ${alert.summary} (${alert.value}; ${alert.limit})`));
   $("alerts").replaceChildren(...(items.length ? items : [make("li", { class: "calm" }, "Nothing fires.")]));
 }
 

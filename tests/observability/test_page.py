@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
-from support import OpenSite, Site
+from support import CLINIC, OpenSite, Site
 
 from cito.core.http.tokens import mint
 from cito.observability.routes import PAGE
@@ -20,6 +20,7 @@ from cito.observability.routes import PAGE
 from .served import serving
 
 CHROMIUM = Path("/usr/bin/chromium")
+KEEPING = bool(os.environ.get("CITO_PICTURES"))
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 FLAGS = [
     "--no-sandbox",
@@ -64,10 +65,33 @@ async def updated(page: Page, least: int) -> None:
 
 async def picture(page: Page, name: str) -> None:
     """Keep a picture for the docs, when asked to: `CITO_PICTURES=1 pytest tests/observability/test_page.py`."""
-    if os.environ.get("CITO_PICTURES"):
+    if KEEPING:
         await page.evaluate("scrollTo(0, 0)")
         PICTURES.mkdir(parents=True, exist_ok=True)
         await page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+async def enliven(site: Site, page: Page) -> None:
+    """For a picture that is to be kept: let a clinic work for a while."""
+    await page.locator("#window").select_option("60")
+    nurse, searched = site.headers("nurse"), ("asp", "ibu", "met", "amo", "par")
+    with psycopg.connect(site.urls.owner, autocommit=True) as owner:
+        owner.execute(
+            "insert into clinic (id, name, time_zone, region) values (%s, 'Clinic', 'UTC', 'US')", (CLINIC,)
+        )
+    patient = {"lastName": "Rivera", "mrn": "MRN-20417"}
+    made = await site.client.post("/api/patients", json=patient, headers=nurse)
+    for number in range(700):
+        word = searched[number % 5]
+        for path in (
+            f"/api/medications?search={word}",
+            f"/api/drugs/lookup?name={word}{number % 40}",
+            f"/api/medications/autocomplete?query={word}",
+            f"/api/patients?search={word}",
+            f"/api/patients/{made.json()['id']}",
+        )[: 1 + number // 20 % 5]:
+            await site.client.get(path, headers=nurse)
+        await asyncio.sleep(0.02)
 
 
 async def slow_query(site: Site) -> None:
@@ -96,8 +120,11 @@ async def test_the_page_loads_updates_and_shows_a_slow_query(open_site: OpenSite
         before = await updates(page)
         for _ in range(40):
             await site.client.get("/api/admin/performance", headers=site.headers("admin"))
+        if KEEPING:
+            await enliven(site, page)
         await slow_query(site)
         await updated(page, before + 3)
+        await expect(page.locator("#tiles")).to_contain_text(re.compile("memory of [1-9]"))
         operations = page.get_by_role("table", name=re.compile("processes of this node"))
         await expect(operations.get_by_role("rowheader", name="performance", exact=True)).to_be_visible()
         report = page.locator("#slow details", has_text="job_states")

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from support import OpenSite, Site
 
 from cito.core.ids import new_id
-from cito.core.settings import ObservabilitySettings
+from cito.core.settings import HttpSettings, ObservabilitySettings
 from cito.observability import catalog as c
-from cito.observability import plugin
+from cito.observability import plugin, routes
 
 from .conftest import make
+from .served import serving
 
 Condition = Callable[[], Awaitable[bool]]
 
@@ -158,6 +160,24 @@ async def test_ids_unknown_paths_and_methods_make_no_new_series(site: Site, ids:
     assert "unknown/" not in told
     assert "BREW" not in told
     assert told.count('http_server_request_duration_seconds_count{cito_operation="(unmatched)"') <= 4
+
+
+async def test_the_live_stream_goes_on_for_longer_than_a_request_may_take(
+    open_site: OpenSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_LIVE_SECONDS", 0.1)
+    hurried = HttpSettings(request_timeout_seconds=0.3)
+    async with open_site(plugins=(), http=hurried) as site, serving(site) as base:
+        begun = asyncio.get_running_loop().time()
+        async with (
+            httpx.AsyncClient(base_url=base) as client,
+            client.stream("GET", "/api/admin/performance/live", headers=site.headers("admin")) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                if line.startswith("data:") and asyncio.get_running_loop().time() > begun + 1.5:
+                    break
+            else:
+                pytest.fail("the stream ended")
 
 
 async def test_the_log_level_changes_for_every_process(site: Site) -> None:
