@@ -25,6 +25,7 @@ from cito.observability.performance import totals_by
 WINDOW_SECONDS = 300.0
 USUAL_SECONDS = 21_600.0
 USUAL_FOR_SECONDS = 60.0  # so long a p95 over hours stays as it is
+PLAN_SECONDS = 1.5  # so long a report waits for its plan; it is told once, and should tell all
 _LARGE_ROWS = 1_000  # a sequential scan of less is what the planner should do
 
 
@@ -104,10 +105,12 @@ class SlowQueries:
     def findings(
         self, notes: Iterable[Note], window: Callable[[float], Slice], bounds: tuple[int, ...], now: float
     ) -> list[Finding]:
-        """Return a finding for each query that was slow, or repeated, in the window."""
+        """Return a finding for each query that was slow, or repeated, in the window; a new one once its plan is known."""
         by_query: dict[tuple[str, str], list[Note]] = {}
         for note in _recent(notes, now):
             by_query.setdefault((note.kind, note.name), []).append(note)
+        for query in [query for query, found in by_query.items() if self._waits_for_plan(found, now)]:
+            del by_query[query]
         if not by_query:
             return []
         names = {name for _, name in by_query}
@@ -118,6 +121,12 @@ class SlowQueries:
                 for name, histogram in totals_by(window(USUAL_SECONDS), c.QUERIES).items()
             }
         return [self._finding(kind, found, self._usual_ms[name]) for (kind, name), found in by_query.items()]
+
+    def _waits_for_plan(self, notes: list[Note], now: float) -> bool:
+        name = notes[0].name
+        if name in self.plans or name not in self._statements:
+            return False
+        return now - min(note.at for note in notes) < PLAN_SECONDS
 
     def _finding(self, kind: str, notes: list[Note], usual_ms: float) -> Finding:
         report = self.report(notes, usual_ms)

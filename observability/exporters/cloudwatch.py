@@ -117,12 +117,22 @@ class EmbeddedMetrics:
 
 
 def embedded(counted: Slice, namespace: str, bounds: tuple[int, ...], at: float) -> Iterator[str]:
-    """Yield the lines of embedded metric format, a line for each series."""
+    """Yield the lines of embedded metric format, a line for each series.
+
+    A histogram is an object of values and their counts, as AWS's own collector (`awsemfexporter`) writes them.
+    """
     for instrument, labels, histogram in _histograms(counted):
         values = weighted(histogram, bounds)
         for start in range(0, len(values), _EMF_MOST_VALUES):
             part = values[start : start + _EMF_MOST_VALUES]
-            value = {"Values": [v for v, _ in part], "Counts": [n for _, n in part]}
+            value = {
+                "Values": [v for v, _ in part],
+                "Counts": [n for _, n in part],
+                "Max": max(v for v, _ in part),
+                "Min": min(v for v, _ in part),
+                "Count": sum(n for _, n in part),
+                "Sum": round(sum(v * n for v, n in part), 4),
+            }
             yield _line(instrument, labels, value, unit="Milliseconds", namespace=namespace, at=at)
     for instrument, labels, number in _numbers(counted):
         scaled = number * 1e3 if instrument.unit == "s" else number

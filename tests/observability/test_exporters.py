@@ -248,6 +248,11 @@ def test_embedded_metric_format_follows_its_specification(made: Made) -> None:
         value = line[directive["Metrics"][0]["Name"]]
         if isinstance(value, dict):
             assert len(value["Values"]) == len(value["Counts"]) <= 100
+            assert (value["Min"], value["Max"]) == (min(value["Values"]), max(value["Values"]))
+            assert value["Count"] == sum(value["Counts"])
+            assert value["Sum"] == pytest.approx(
+                sum(v * n for v, n in zip(value["Values"], value["Counts"], strict=True))
+            )
     whole = next(
         line for line in lines if line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Operation"]]
     )

@@ -11,7 +11,7 @@ from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics, Slice
 from cito.observability.notes import Note
 from cito.observability.recorder import Recorder
-from cito.observability.slow_queries import Blocked, Plan, SlowQueries
+from cito.observability.slow_queries import PLAN_SECONDS, Blocked, Plan, SlowQueries
 
 from .conftest import Made
 
@@ -64,7 +64,9 @@ def test_a_query_that_a_request_repeats_beyond_its_budget_is_one_finding(made: M
         recorder.take(record)
     counted = metrics.cut(NOW)
     assert counted.counters[c.REPEATS] == {("list", "find_people"): 1}
-    (finding,) = slow_queries().findings(counted.notes, lambda _: counted, BOUNDS, counted.notes[0].at)
+    slow = slow_queries()
+    slow.plans["find_people"] = SCAN
+    (finding,) = slow.findings(counted.notes, lambda _: counted, BOUNDS, counted.notes[0].at)
     assert (finding.name, finding.subject, finding.value) == (
         "n_plus_one",
         "find_people",
@@ -77,6 +79,7 @@ def test_many_slow_runs_of_a_query_are_one_finding_for_five_minutes_and_its_usua
     None
 ):
     slow = slow_queries()
+    slow.plans["find_people"] = SCAN
     asked: list[float] = []
     metrics = Metrics(BOUNDS)
     metrics.time(c.QUERIES, ("find_people", ""), 4_000_000)
@@ -96,3 +99,13 @@ def test_many_slow_runs_of_a_query_are_one_finding_for_five_minutes_and_its_usua
     slow.findings(notes, window, BOUNDS, NOW + 61)
     assert len(asked) == 2
     assert slow.findings(notes, window, BOUNDS, NOW + 301) == []
+
+
+def test_a_report_waits_for_its_plan_but_not_for_ever() -> None:
+    slow, nothing = slow_queries(), Slice()
+    at = [NOW, NOW + PLAN_SECONDS - 0.1, NOW + PLAN_SECONDS]
+    assert [len(slow.findings([note()], lambda _: nothing, BOUNDS, now)) for now in at] == [0, 0, 1]
+    assert slow.wanted_plans([note()], NOW) == ["find_people"]
+    slow.plans["find_people"] = SCAN
+    (finding,) = slow.findings([note()], lambda _: nothing, BOUNDS, NOW)
+    assert finding.details["plan"] == SCAN.lines
