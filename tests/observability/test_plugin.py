@@ -5,10 +5,12 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from support import OpenSite, Site
 
@@ -16,6 +18,8 @@ from cito.core.ids import new_id
 from cito.core.settings import HttpSettings, ObservabilitySettings
 from cito.observability import catalog as c
 from cito.observability import plugin, routes
+from cito.observability.history import MOST_WAITING, History, purge
+from cito.observability.metrics import Slice
 
 from .conftest import make
 from .served import serving
@@ -217,6 +221,28 @@ async def test_history_is_written_once_read_back_and_purged(open_site: OpenSite)
             histogram.count for _, minute in waiting for histogram in minute.labelled(c.REQUESTS).values()
         )
         assert answer["totalRequests"] == written >= 3
+        ages = ("29 days", "31 days")
+        with psycopg.connect(site.urls.owner, autocommit=True) as owner:
+            for age in ages:
+                owner.execute(
+                    "insert into performance_metrics select 'old', now() - %s::interval, 60, 'x', '[]', 1, 1, 1, 1, '{}'",
+                    (age,),
+                )
+            await purge(plugin.watch.context)
+            kept = "select (now() - at)::text from performance_metrics where node = 'old'"
+            ((age,),) = owner.execute(kept).fetchall()
+            assert age.startswith(ages[0])
+
+
+def test_minutes_wait_for_a_database_that_is_away_an_hour_of_them_at_most() -> None:
+    history = History(SimpleNamespace(), ())  # type: ignore[arg-type]
+    minutes = [Slice(start=60.0 * number, seconds=60.0) for number in range(100, 200)]
+    history._written = 99
+    history.take(minutes, 60.0 * 200 + 10)
+    assert (len(history._waiting), history.dropped) == (MOST_WAITING, 100 - MOST_WAITING)
+    assert history._waiting[-1][0] == 199  # the oldest were let go
+    history.take(minutes, 60.0 * 200 + 11)
+    assert len(history._waiting) == MOST_WAITING
 
 
 async def test_without_the_plugin_nothing_of_it_is_there(open_site: OpenSite) -> None:
