@@ -133,7 +133,7 @@ class Pool:
         if connection.broken:
             self._pass_on(None)
         elif self._closed:
-            connection.close()
+            self._end(connection)
         else:
             connection.idle_since = monotonic()
             self._pass_on(connection)
@@ -161,8 +161,7 @@ class Pool:
                 waiter.set_exception(pool_full("close"))
         await asyncio.gather(*self._settling)
         for connection in list(self._open):
-            connection.close()
-        self._open.clear()
+            self._end(connection)
         self._idle.clear()
 
     async def _wait_or_open(self, query: str) -> Connection:
@@ -233,7 +232,7 @@ class Pool:
             try:
                 await connection.run((_ROLLBACK,))
             except (DatabaseProblem, StalePlan):
-                connection.close()
+                self._end(connection)
         self._release(connection)
 
     def _forget(self, connection: Connection) -> None:
@@ -243,12 +242,15 @@ class Pool:
             self._idle.remove(connection)
             self._pass_on(None)
 
+    def _end(self, connection: Connection) -> None:
+        """Close a connection that nobody uses; there is room for another one now."""
+        self._open.discard(connection)
+        connection.close()
+
     def _sweep(self) -> None:
         """Close what was unused too long; the oldest stand on the left."""
         limit = monotonic() - self._idle_seconds
         while self._idle and self._idle[0].idle_since < limit:
-            connection = self._idle.popleft()
-            self._open.discard(connection)
-            connection.close()
+            self._end(self._idle.popleft())
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(max(1.0, self._idle_seconds / 4), self._sweep)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
-from shelf import Process, Shelf, until
+from shelf import ItemKey, Process, Shelf, until
 
+from cito.core.cache import shared
+from cito.core.clock import Clock
 from cito.core.errors import Unavailable
 from cito.core.registry import Registry
 from cito.core.relaying import standby_relay
+
+NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 async def test_two_relays_one_leads_the_other_follows(shelf: Shelf) -> None:
@@ -107,13 +113,64 @@ async def test_a_stale_answer_is_not_older_than_its_family_allows(shelf: Shelf) 
             await one.get()
 
 
+@pytest.mark.parametrize(
+    "reader",
+    [
+        {"serve_stale_seconds": 0.01},
+        {"hard_limit_seconds": 0.01, "ttl_seconds": 0.01},
+        {"valid_until": lambda *_: NEW_YEAR},
+    ],
+)
+async def test_a_stale_answer_of_another_process_is_as_old_as_its_reader_allows(
+    shelf: Shelf, reader: dict[str, Any]
+) -> None:
+    """A release with other limits reads what the one before has stored; one whose year has begun, what ended with it."""
+    allowed = {"serve_stale_seconds": 300, "valid_until": reader.get("valid_until")}
+    before, after = Clock(NEW_YEAR - timedelta(hours=1)), Clock(NEW_YEAR + timedelta(seconds=1))
+    async with shelf.process(item=allowed, clock=before) as one:
+        assert (await one.get()).outcome == "miss"
+        async with shelf.process(item=allowed | reader, clock=after) as two:
+            await until(lambda: _stored(two))
+            await two.cache.invalidate(f"item:{shelf.clinic}:1")
+            await asyncio.sleep(0.02)
+            two.loader.before = _away
+            with pytest.raises(Unavailable):
+                await two.get()
+
+
 async def test_a_loader_that_fails_fails_its_callers_and_the_next_one_loads_again(shelf: Shelf) -> None:
     async with shelf.process() as one:
         one.loader.before = _broken
         results = await asyncio.gather(*(one.get() for _ in range(5)), return_exceptions=True)
         assert all(isinstance(result, ZeroDivisionError) for result in results)
+        assert one.cache.plans["item"].counts.load_errors == 1
         one.loader.before = None
         assert await one.name() == "one"
+
+
+async def test_a_load_that_failed_holds_no_other_process_up(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease ends with it, not a second later."""
+    monkeypatch.setattr(shared, "LEASE_MS", 60_000)
+    async with shelf.process() as one:
+        one.loader.before = _broken
+        with pytest.raises(ZeroDivisionError):
+            await one.get()
+        tier = one.cache._resolver.shared
+        assert isinstance(tier, shared.SharedTier)
+
+        async def free() -> bool:
+            return not await tier.kept(one.cache.names.lease_prefix)
+
+        await until(free, 10)
+
+
+async def _stored(process: Process) -> bool:
+    tier = process.cache._resolver.shared
+    assert tier is not None
+    plan = process.cache.plans["item"]
+    return (await tier.peek(plan.value_key(ItemKey(1), process.clinic)))[0] is not None
 
 
 async def _is(process: Process, name: str) -> bool:

@@ -23,7 +23,7 @@ from cito.observability.exporters import cloudwatch_sums as sums
 from cito.observability.exporters.cloudwatch import EmbeddedMetrics, PutMetricData, metric_data
 from cito.observability.exporters.http import Endpoint
 from cito.observability.exporters.otlp_metrics import OtlpMetrics
-from cito.observability.exporters.periodic import Periodic
+from cito.observability.exporters.periodic import Delivery, Periodic
 from cito.observability.exporters.presets import PRESETS
 from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics, Slice
@@ -150,6 +150,27 @@ def test_cumulative_metrics_grow_and_an_outage_loses_nothing(server: Collector, 
     sums = [m.histogram.data_points[0].count for m in server.metrics if m.name == c.QUERIES]
     assert sums == [30, 50]
     assert (periodic.delayed, periodic.lost) == (3, 0)
+
+
+def test_what_is_counted_during_a_delivery_that_fails_is_delivered_with_the_next(made: Made) -> None:
+    delivered: list[int] = []
+
+    class Busy:
+        name = "busy"
+
+        def deliver(self, counts: Slice, *_: object) -> Delivery:
+            delivered.append(sum(h.count for h in counts.labelled(c.QUERIES).values()))
+            if len(delivered) == 1:
+                periodic.add(counted(made))
+            return Delivery(again=len(delivered) == 1)
+
+        def close(self) -> None: ...
+
+    periodic = Periodic(Busy(), 3600, lambda: NOW)
+    periodic.add(counted(made))
+    periodic.deliver()
+    periodic.deliver()
+    assert delivered == [10, 20]
 
 
 def test_delta_metrics_are_delivered_once_over_an_outage(server: Collector, made: Made) -> None:

@@ -179,3 +179,4 @@ async def test_an_answer_that_changes_at_midnight(shelf: Shelf) -> None:
         assert one.loader.loads + two.loader.loads == loads + 1
         stale_copy: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic).unless(first.etag)
         assert not stale_copy.not_modified
+        assert after.expires_at - after.loaded_at <= 300  # a day is no reason to outlive the family

@@ -60,7 +60,9 @@ def held(plan: Plan) -> set[int]:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["put", "hit", "end", "drop"]), st.integers(0, 30), st.integers(0, 3000))
+        st.tuples(
+            st.sampled_from(["put", "hit", "end", "drop", "code"]), st.integers(0, 30), st.integers(0, 3000)
+        )
     )
 )
 def test_bytes_tags_and_entries_always_agree(steps: list[tuple[str, int, int]]) -> None:
@@ -75,8 +77,12 @@ def test_bytes_tags_and_entries_always_agree(steps: list[tuple[str, int, int]]) 
             local.invalidate(plan.tag_keys(Key(number), CLINIC)[:1])
         elif what == "drop" and entry is not None:
             local.drop(entry)
+        elif what == "code" and entry is not None:
+            local.grew(entry, size)
+            put(local, plan, number + 1)  # room is made when the next one comes
         entries = list(plan.entries.values())
         assert local.bytes == sum(e.size for e in entries) <= local.capacity
+        assert local._small_bytes == sum(e.size for e in local._small)
         assert len(local) == len(entries)
         assert {e for watched in local.by_tag.values() for e in watched} == set(entries)
         assert all(e.queue is not None for e in entries)

@@ -37,9 +37,14 @@ def test_insert_update_and_delete_are_noted(noted: Shelf) -> None:
 
 
 def test_old_and_new_values_decide(noted: Shelf) -> None:
+    both = [items(noted), items(noted, OTHER)]
     noted.psql("update items set clinic_id = %s where id = 1", OTHER)
+    assert noted.outbox() == sorted([item(noted, 1), item(noted, 1, OTHER), *both])
+    noted.psql("insert into items (clinic_id, id, name) values (%s, 2, 'two')", OTHER)
+    noted.outbox()
+    noted.psql("update items set clinic_id = %s", noted.clinic)  # several rows whose keys change
     assert noted.outbox() == sorted(
-        [item(noted, 1), items(noted), item(noted, 1, OTHER), items(noted, OTHER)]
+        [item(noted, 1), item(noted, 1, OTHER), item(noted, 2), item(noted, 2, OTHER), *both]
     )
 
 

@@ -115,6 +115,21 @@ async def test_a_locked_table_is_waited_for_a_bounded_time(empty_database, tmp_p
             await migrate(empty_database.owner, [CORE, second])
 
 
+async def test_a_table_that_is_free_in_time_is_altered_after_all(empty_database, tmp_path, monkeypatch):
+    monkeypatch.setattr("cito.core.database.migrations.LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr("cito.core.database.migrations._LOCK_ATTEMPTS", 1000)
+    await migrate(
+        empty_database.owner, [CORE, write(tmp_path, inn_0001_rooms="create table inn_rooms (id int);")]
+    )
+    inn = write(tmp_path, inn_0002_more="alter table inn_rooms add column name text;")
+    holder = psycopg.connect(empty_database.owner)
+    holder.execute("set idle_in_transaction_session_timeout = 500")
+    holder.commit()
+    holder.execute("select from inn_rooms")
+    assert await migrate(empty_database.owner, [CORE, inn]) == ["inn_0002_more"]
+    holder.close()
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -14,6 +14,8 @@ import pytest
 
 from cito.core.database import errors
 from cito.core.database import pool as pool_module
+from cito.core.database.connection import Command
+from cito.core.database.connections import _WHO as WHO
 from cito.core.telemetry import Record, What, current_record
 
 A = uuid4()
@@ -312,3 +314,52 @@ async def test_a_read_that_was_repeated_ran_once(wards):
         assert record.runs == {"find_ward": 1}
         queries = [event.code for event in record.events if event.what is What.QUERY]
         assert queries == ["ConnectionLost", ""]
+
+
+async def test_a_transaction_that_cannot_even_be_rolled_back_takes_its_connection_with_it(wards):
+    """Somebody has thrown its prepared statements away: it may not go back with the transaction still open."""
+    forget = Command("forget", "deallocate all", (), None)
+    async with wards.open(pool_max=1) as database:
+        for statement, idle in ((WHO, 1), (forget, 0)):
+            with pytest.raises(ZeroDivisionError):
+                async with database.transaction(A) as tx:
+                    await wards.find.one(tx, wards.WardKey(A, A))
+                    await tx._connection.run((statement,))
+                    raise ZeroDivisionError
+            await until(lambda: database.figures().active == 0)
+            assert database.figures().idle == idle
+
+
+async def test_room_that_is_given_to_a_caller_who_leaves_goes_to_the_next(wards):
+    """The only connection has died with its transaction, and the first in the queue leaves in that very moment."""
+    async with wards.open(pool_max=1, acquire_timeout_seconds=30) as database:
+        key = wards.WardKey(A, A)
+        with pytest.raises(ZeroDivisionError):
+            async with database.transaction(A) as tx:
+                await wards.find.one(tx, key)
+                first, second = (asyncio.create_task(wards.find.one(database.reader(A), key)) for _ in "ab")
+                await until(lambda: database.figures().waiting == 2)
+                wards.admin("select pg_terminate_backend(%s)", tx._connection.backend_pid)
+                await until(lambda: database.figures().lost == 1)
+                raise ZeroDivisionError
+        first.cancel()  # no turn of the loop has passed
+        assert await asyncio.wait_for(second, 10) is None
+        assert first.cancelled()
+
+
+async def test_a_transaction_whose_plans_are_gone_is_not_committed_by_half(wards):
+    """Whether it shows in a statement whose refusal was caught, or in the commit itself."""
+    forget = Command("forget", "deallocate all", (), None)
+    async with wards.open(pool_max=1) as database:
+        ward = await wards.new(database, A, "East")
+        for last in (None, wards.rename.one):
+            with pytest.raises(errors.Contention):
+                async with database.transaction(A) as tx:
+                    await wards.add.run(tx, wards.NewWard(A, uuid4(), "West"))
+                    await wards.rename.one(tx, wards.Rename(A, ward, "North"))
+                    await tx._connection.run((forget,))
+                    if last is not None:
+                        with pytest.raises(errors.Contention):
+                            await last(tx, wards.Rename(A, ward, "South"))
+            left = await wards.unfiltered.all(database.reader(A), wards.Nothing())
+            assert [each.name for each in left] == ["East"]

@@ -12,7 +12,7 @@ from cito.core.cache.shared import SharedAway, SharedTier
 from cito.core.caller import Caller
 from cito.core.embedded import Urls
 from cito.core.errors import TooManyRequests
-from cito.core.http.asgi import App
+from cito.core.http.asgi import App, Send
 from cito.core.http.limits import Limited, Limits
 from cito.core.settings import HttpSettings
 
@@ -196,6 +196,9 @@ async def test_a_request_that_takes_too_long_is_given_up(site: Site) -> None:
         answer = await client.get(THING, headers=site.headers())
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert cancelled.is_set()
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()  # it was this one that asked: what it awaits next is not given up
 
 
 async def test_a_timeout_within_a_route_is_its_own_matter(site: Site) -> None:
@@ -205,3 +208,17 @@ async def test_a_timeout_within_a_route_is_its_own_matter(site: Site) -> None:
     async with limited(site, Limits(HttpSettings()), fails) as client:
         answer = await client.get(THING, headers=site.headers())
     assert answer.status_code == 500
+
+
+async def test_an_answer_that_has_begun_is_cut_off_and_not_begun_again(site: Site) -> None:
+    begun: list[object] = []
+
+    async def hangs(_scope: object, _receive: object, send: Send) -> None:
+        begun.append(await send({"type": "http.response.start", "status": 200, "headers": []}))
+        await asyncio.Event().wait()
+
+    async with limited(site, Limits(HttpSettings(request_timeout_seconds=0.01)), hangs) as client:
+        asking = asyncio.create_task(client.get(THING, headers=site.headers()))
+        await asyncio.wait((asking,))
+    assert asking.cancelled()
+    assert begun == [None]

@@ -263,12 +263,20 @@ async def test_the_record_answers_when_a_plugin_knows_the_patient(
         Answer(question=ACTIVE_MEDICATIONS, provide=medications),
     )
     with answering(case_site.assembly.registry, given):
+        own = {"allergies": [{"substance": "fluoxetine"}], "activeMedications": ["Panadol"]}
         said = (
-            await ask(case_site, "Augmentin", "fluoxetine", patientId=PATIENT, context={"allergies": []})
+            await ask(case_site, "Augmentin", "fluoxetine", "Panadol", patientId=PATIENT, context=own)
         ).json()
     assert said["route"] == "blocked"
     assert {"allergy:ingredient", "interaction:high"} <= set(said["flags"])
-    assert said["sources"] == {"allergies": ["record", "request"], "activeMedications": ["record"]}
+    assert {reason.get("against") for reason in said["reasons"]} >= {
+        "amoxicillin",
+        "fluoxetine",
+        "Parnate",
+        "Panadol",
+    }
+    both = ["record", "request"]
+    assert said["sources"] == {"allergies": both, "activeMedications": both}
     assert asked == [(CLINIC, AskPatient(UUID(PATIENT)))]
     unknown = (await ask(case_site, "Augmentin")).json()
     assert (unknown["route"], unknown["sources"]["allergies"]) == ("pharmacist", [])

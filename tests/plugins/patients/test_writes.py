@@ -191,14 +191,19 @@ async def test_a_deleted_patient_is_gone_and_the_record_stays(clinics: Site) -> 
 
 async def test_a_merged_record_leads_to_its_successor(clinics: Site) -> None:
     kept = await register(
-        clinics, firstName="Ada", lastName="Merger", mrn="KEPT-1", emergencyContacts=[{"name": "A"}]
+        clinics,
+        firstName="Ada",
+        lastName="Merger",
+        mrn="KEPT-1",
+        contact={"phone": "415-555-0101"},
+        emergencyContacts=[{"name": "A"}],
     )
     double = await register(
         clinics,
         lastName="Merged",
         mrn="DOUBLE-1",
         dateOfBirth="1990-05-05",
-        contact={"email": "ada@example.org"},
+        contact={"email": "ada@example.org", "phone": "415-555-0102 ext. 7"},
         emergencyContacts=[{"name": "B"}],
         insurance=[{"payer": "P"}],
     )
@@ -210,6 +215,8 @@ async def test_a_merged_record_leads_to_its_successor(clinics: Site) -> None:
     merged = answer.json()
     assert merged["dateOfBirth"] == "1990-05-05"
     assert merged["contact"]["email"] == "ada@example.org"
+    phone = merged["contact"]["phone"], merged["contact"]["phoneExtension"]
+    assert phone == ("+14155550101", None)  # the extension belongs to the other number
     assert [c["name"] for c in merged["emergencyContacts"]] == ["A", "B"]
     assert [i["payer"] for i in merged["insurance"]] == ["P"]
     assert merged["version"] == 2
