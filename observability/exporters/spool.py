@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from cito.core.telemetry import Record
 from cito.observability.exporters.http import Endpoint, Outcome
-from cito.observability.spans import Span, span_count, spans_of
+from cito.observability.spans import span_count
 
 QUEUE_RECORDS = 16_384
 BUFFER_BYTES = 24 * 1024 * 1024
@@ -56,7 +56,7 @@ class Spool:
 
     Args:
         endpoint: where batches are posted.
-        encode: `(spans, resource) -> body`.
+        encode: `(records, resource) -> body`.
         resource: attributes of this process.
         buffer_bytes: of compressed batches that may wait.
     """
@@ -64,7 +64,7 @@ class Spool:
     def __init__(
         self,
         endpoint: Endpoint,
-        encode: Callable[[Sequence[Span], Mapping[str, str]], bytes],
+        encode: Callable[[Sequence[Record], Mapping[str, str]], bytes],
         resource: Mapping[str, str],
         buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
@@ -135,9 +135,8 @@ class Spool:
         """Turn queued records into batches, and let the oldest go where they do not fit."""
         while self._records:
             taken = [self._records.popleft() for _ in range(min(BATCH_RECORDS, len(self._records)))]
-            spans = [span for record in taken for span in spans_of(record)]
-            body = gzip.compress(self._encode(spans, self._resource), compresslevel=1)
-            self._batches.append(_Batch(body, len(spans)))
+            body = gzip.compress(self._encode(taken, self._resource), compresslevel=1)
+            self._batches.append(_Batch(body, sum(map(span_count, taken))))
             self._waiting_bytes += len(body)
             while self._waiting_bytes > self._buffer_bytes:
                 self._settle(exported=False)

@@ -112,7 +112,7 @@ async def our_spans(work: Callable[[], Awaitable[object]]) -> list[str]:
     finally:
         current_record.reset(token)
     record.finish(200)
-    return [str(span) for span in spans_of(record)[1:]]
+    return [str(span.template) for span in spans_of(record)[1:]]
 
 
 async def cpu_us(read: Read, seconds: float) -> float:

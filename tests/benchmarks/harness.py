@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -65,6 +66,9 @@ class Measurement:
     errors: int
 
 
+FIGURES: Final = ("requests_per_second", "p50_ms", "p99_ms", "cpu_us_per_request")
+
+
 def compare(
     subjects: Sequence[Subject], *, connections: Sequence[int], rounds: int, seconds: float, port: int = 8870
 ) -> list[Measurement]:
@@ -80,14 +84,46 @@ def compare(
     return found
 
 
+def alternate(
+    reference: Subject, subject: Subject, *, connections: int, rounds: int, seconds: float, port: int = 8870
+) -> list[tuple[Measurement, Measurement]]:
+    """Measure two servers that run side by side, loaded in turn: one, the other, the other, one.
+
+    For differences of some hundredths, which `compare` cannot see: what changes with the machine strikes both alike,
+    and each round starts both anew, as two processes of the same code differ by a few hundredths, too.
+
+    Returns:
+        By round: what the reference did, and what the subject did.
+    """
+    found = []
+    for number in range(rounds):
+        with served(reference, port) as (one, where), served(subject, port + 1) as (other, there):
+            both = ((reference, where, one), (subject, there, other))
+            for who, at, _ in both:
+                load(who, at, connections, min(1.0, seconds))  # warm
+            turns = [_measured(*who[:2], connections, seconds, who[2]) for who in (*both, *both[::-1])]
+        found.append((_mean(turns[0], turns[3]), _mean(turns[1], turns[2])))
+        print(f"round {number + 1}/{rounds} {found[-1]}", file=sys.stderr)
+    return found
+
+
+def _mean(one: Measurement, other: Measurement) -> Measurement:
+    return Measurement(
+        one.subject,
+        one.connections,
+        *((getattr(one, what) + getattr(other, what)) / 2 for what in FIGURES),
+        one.errors + other.errors,
+    )
+
+
 @contextlib.contextmanager
-def served(subject: Subject, port: int) -> Iterator[tuple[int, int]]:
-    """Run a subject on the server core; yield its pid and port once it answers."""
+def served(subject: Subject, port: int, *, core: str = SERVER_CORE) -> Iterator[tuple[int, int]]:
+    """Run a subject on one core; yield its pid and port once it answers."""
     if subject.running is not None:
         yield subject.running
         return
     environment = {**os.environ, **subject.environment, "PORT": str(port)}
-    command = ["taskset", "-c", SERVER_CORE, *subject.command]
+    command = ["taskset", "-c", core, *subject.command]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait(f"http://127.0.0.1:{port}{subject.path}", subject.headers, process)

@@ -59,14 +59,14 @@ def profile(made: Made) -> Record:
 def test_spans_have_the_records_true_times_names_and_parents(made: Made) -> None:
     record = profile(made)
     root, *steps = spans_of(record)
-    assert (root.name, root.kind, root.span_id, root.error) == (
+    assert root.span_id.hex() == record.span_id
+    assert (root.template.name, root.template.kind, root.template.error) == (
         "GET /api/get_medication",
         "server",
-        record.span_id,
         "503",
     )
     assert (root.start_ns, root.end_ns) == (record.started_at_ns, record.started_at_ns + 10 * MS)
-    by_name = {span.name: span for span in steps}
+    by_name = {span.template.name: span for span in steps}
     parents = {
         "cache medication": root,
         "load medication": by_name["cache medication"],
@@ -80,34 +80,39 @@ def test_spans_have_the_records_true_times_names_and_parents(made: Made) -> None
     query = by_name["find"]
     assert query.start_ns - root.start_ns == 3 * MS
     assert query.end_ns - query.start_ns == 4 * MS
-    assert query.attributes["db.query.summary"] == "find"
-    assert query.error == "PoolFull"
+    assert query.template.attributes["db.query.summary"] == "find"
+    assert query.template.error == "PoolFull"
 
 
 def test_encoded_spans_say_what_the_spans_say(made: Made) -> None:
     records = [profile(made), profile(made), made("get_medication")]  # two of a kind, and one without steps
     for number, record in enumerate(records):
         record.request_id, record.parent_id = f"request-{number}", "ab" * 8 * (number % 2)
-    spans = [span for record in records for span in spans_of(record)]
-    request = ExportTraceServiceRequest.FromString(trace_request(spans, RESOURCE))
+    request = ExportTraceServiceRequest.FromString(trace_request(records, RESOURCE))
     (resource,) = request.resource_spans
     (scope,) = resource.scope_spans
     assert scope.scope.name == "cito"
-    assert len(scope.spans) == len(spans) == 13
-    for span, sent in zip(spans, scope.spans, strict=True):
-        assert (sent.trace_id.hex(), sent.span_id.hex(), sent.parent_span_id.hex()) == (
-            span.trace_id,
-            span.span_id,
-            span.parent_id,
-        )
+    told = [(record, span) for record in records for span in spans_of(record)]
+    assert len(scope.spans) == len(told) == 13
+    by_id = {
+        b"": "none",
+        b"\xab" * 8: "another service's",
+    }  # ids of steps are made anew each time: what they are compared by is who has which
+    for (record, span), sent in zip(told, scope.spans, strict=True):
+        assert sent.trace_id.hex() == record.trace_id
+        by_id |= {span.span_id: span.template.name, sent.span_id: span.template.name}
+        assert by_id[sent.parent_span_id] == by_id[span.parent_id]
         assert (sent.start_time_unix_nano, sent.end_time_unix_nano) == (span.start_ns, span.end_ns)
-        assert (sent.name, OtlpSpan.SpanKind.Name(sent.kind)) == (span.name, f"SPAN_KIND_{span.kind.upper()}")
-        told = {
+        kind = OtlpSpan.SpanKind.Name(sent.kind).removeprefix("SPAN_KIND_").lower()
+        assert (sent.name, kind) == (span.template.name, span.template.kind)
+        attributes = {
             a.key: a.value.int_value if a.value.HasField("int_value") else a.value.string_value
             for a in sent.attributes
         }
-        assert told == span.attributes
-        assert (sent.status.code == Status.STATUS_CODE_ERROR) == bool(span.error)
+        own = {"cito.request_id": record.request_id} if span.span_id.hex() == record.span_id else {}
+        assert attributes == span.template.attributes | own
+        assert (sent.status.code == Status.STATUS_CODE_ERROR) == bool(span.template.error)
+    assert len({sent.span_id for sent in scope.spans}) == 13
 
 
 def test_every_span_arrives_once_with_its_resource(server: Collector, made: Made) -> None:
