@@ -110,6 +110,7 @@ class Metrics:
         self._requests: dict[tuple[str, str, int, str], Histogram] = {}
         self._events: list[dict[tuple[str, str], Histogram]] = [{} for _ in range(max(What) + 1)]
         self._timeless: dict[tuple[int, str, str], int] = {}
+        self._commands = 0
         self._labels = _event_labels()
         self._known: dict[str, set[Labels]] = {}
         self._noted: dict[str, int] = {}
@@ -140,7 +141,7 @@ class Metrics:
                 histogram = events[what][name, code] = self._event_series(what, name, code)
             histogram.add(ns, bounds)
             if what == 6:  # noqa: PLR2004 - What.SHARED_CACHE, spelt out: this line runs for each event
-                self.count(c.SHARED_COMMANDS, (), amount)
+                self._commands += amount
 
     def count(self, metric: str, labels: Labels, amount: float = 1) -> None:
         """Add to a counter."""
@@ -172,6 +173,9 @@ class Metrics:
         for (what, name, code), count in self._timeless.items():
             self._event_series(what, name, code).add_zeros(count)
         self._timeless = {}
+        if self._commands:
+            self.count(c.SHARED_COMMANDS, (), self._commands)
+            self._commands = 0
         done = self.current
         done.seconds = now - done.start if done.start else 0.0
         self.current = Slice(start=now)

@@ -8,9 +8,11 @@ and makes tasks of the others. The more requests come at a time, the less each o
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -26,6 +28,7 @@ from cito.core.http.asgi import ASKED, App
 from cito.core.http.fastpath import FastPath
 
 _log = logging.getLogger("cito.http")
+_NEW_OBJECTS = 10_000
 
 
 class Server(embed.Server):  # type: ignore[misc]  # untyped
@@ -122,9 +125,28 @@ async def _serve(number: int, stop: Any, app: App, socket: Any, *options: Any) -
         if isinstance(app, FastPath)
         else _cbsched_aioschedule(loop, context, long_way)
     )
-    worker.serve_async(scheduler, loop, stop)
-    await stopped
+    with settled():
+        worker.serve_async(scheduler, loop, stop)
+        await stopped
     await life.shutdown()
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Let the garbage collector look at what requests leave behind, not at the application, which stays.
+
+    Under load a collection of everything took 70 ms, three times a second. And what requests under way hold is no
+    garbage: by default 700 new objects have all of it looked at, which is every ten requests.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _nothing() -> None:

@@ -73,7 +73,7 @@ class Spool:
         self._encode = encode
         self._resource = resource
         self._buffer_bytes = buffer_bytes
-        self._records: deque[Record] = deque()
+        self._records: deque[tuple[Record, int]] = deque()
         self._batches: deque[_Batch] = deque()
         self._waiting_bytes = 0
         self._wake = threading.Event()
@@ -86,11 +86,12 @@ class Spool:
 
     def offer(self, record: Record) -> None:
         """Take a finished record; never waits. Above the bound it is dropped and counted."""
-        self.counts.emitted += span_count(record)
+        spans = span_count(record)  # now: a load that outlives its request may still add a step
+        self.counts.emitted += spans
         if len(self._records) >= QUEUE_RECORDS:
-            self.counts.refused += span_count(record)
+            self.counts.refused += spans
             return
-        self._records.append(record)
+        self._records.append((record, spans))
         if len(self._records) == BATCH_RECORDS:
             self._wake.set()
 
@@ -135,8 +136,9 @@ class Spool:
         """Turn queued records into batches, and let the oldest go where they do not fit."""
         while self._records:
             taken = [self._records.popleft() for _ in range(min(BATCH_RECORDS, len(self._records)))]
-            body = gzip.compress(self._encode(taken, self._resource), compresslevel=1)
-            self._batches.append(_Batch(body, sum(map(span_count, taken))))
+            records = [record for record, _ in taken]
+            body = gzip.compress(self._encode(records, self._resource), compresslevel=1)
+            self._batches.append(_Batch(body, sum(spans for _, spans in taken)))
             self._waiting_bytes += len(body)
             while self._waiting_bytes > self._buffer_bytes:
                 self._settle(exported=False)

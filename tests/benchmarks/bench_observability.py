@@ -101,8 +101,8 @@ def measured(
         env={**os.environ, "PORT": str(SINK)},
     )
     try:
-        # The first process of a node does its chores, such as the relay's; neither of the two measured may be it.
-        with served(subject("keeper", OFF), KEEPER_PORT, core=CLIENT_CORE):
+        # The first process of a node does its chores, such as judging, as the worker of `cito serve` does.
+        with served(subject("keeper", OTLP), KEEPER_PORT, core=CLIENT_CORE):
             return {
                 read: {
                     name: alternate(

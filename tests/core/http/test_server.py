@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import socket
 import threading
@@ -20,7 +21,7 @@ from cito.core.audit.entry import Entry, EntryTemplate, decode_entry, encode_ent
 from cito.core.audit.segment import FIRST, SUFFIX, Segment
 from cito.core.http.asgi import ASKED
 from cito.core.http.fastpath import FastPath
-from cito.core.http.server import Intake, Server
+from cito.core.http.server import Intake, Server, settled
 from cito.core.settings import Settings
 from cito.core.telemetry import Record
 
@@ -100,6 +101,19 @@ async def test_hits_are_found_and_counted_on_the_loop(served: Served) -> None:
     assert one == (200, served.entry.body)
     assert served.found_on == served.counted_on == {threading.get_ident()}
     assert [record.cache for record in served.records][-1] == "local"
+
+
+async def test_while_it_serves_the_collector_leaves_the_application_alone(served: Served) -> None:
+    assert gc.get_freeze_count() > len(gc.get_objects())
+    (one,) = await asyncio.to_thread(served.ask, 1)
+    assert one[0] == 200
+
+
+def test_afterwards_the_collector_is_as_it_was() -> None:
+    before = gc.get_threshold()
+    with settled():
+        assert gc.get_threshold() > before
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
 
 
 async def test_both_ways_at_once_write_each_event_whole_and_once(served: Served) -> None:
