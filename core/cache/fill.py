@@ -94,7 +94,9 @@ class Filler:
     def last_known(self, flight: Flight, stored: bytes, clock_ms: int, now: float) -> Entry[Any] | None:
         """Return a stored value whatever its stamps, where its family may serve it stale and it is young enough."""
         value = self._codec.decode(flight.value_key, stored, phi=flight.plan.family.phi)
-        if value is None or (value.valid_until_ms and value.valid_until_ms <= self._wall_ms()):
+        if value is None or value.absent:
+            return None
+        if value.valid_until_ms and value.valid_until_ms <= self._wall_ms():
             return None
         age = max(0, clock_ms - value.loaded_at_ms) / 1000
         family = flight.plan.family

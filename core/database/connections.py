@@ -238,9 +238,8 @@ class Pool:
     def _forget(self, connection: Connection) -> None:
         self._lost += 1
         self._open.discard(connection)
-        if connection in self._idle:
+        if connection in self._idle:  # then nobody waits
             self._idle.remove(connection)
-            self._pass_on(None)
 
     def _end(self, connection: Connection) -> None:
         """Close a connection that nobody uses; there is room for another one now."""

@@ -82,12 +82,18 @@ async def test_the_relay_dies_and_another_takes_over(shelf: Shelf) -> None:
 async def test_with_the_database_away_only_families_that_allow_it_answer(shelf: Shelf) -> None:
     async with shelf.process(item={"serve_stale_seconds": 300}) as one:
         await one.warm()
+        await one.warm(3)  # it is not there
+        for number in (1, 3):
+            await one.cache.invalidate(f"item:{shelf.clinic}:{number}")
+        one.loader.before = _broken
+        with pytest.raises(ZeroDivisionError):
+            await one.get()  # that is no sign of a database that is away
         one.loader.before = _away
-        await one.cache.invalidate(f"item:{shelf.clinic}:1")
         found = await one.get()
         assert (found.outcome, found.value.name) == ("stale", "one")
-        with pytest.raises(Unavailable):
-            await one.get(2)  # nothing is known of it
+        for number in (2, 3):
+            with pytest.raises(Unavailable):
+                await one.get(number)  # nothing is known of it, or that it was not there
         one.loader.before = None
         assert (await one.get()).outcome in ("miss", "shared", "local")
 
@@ -104,8 +110,11 @@ async def test_stale_is_served_from_the_shared_tier_too_and_never_by_a_safety_fa
                 await safe.get()
 
 
-async def test_a_stale_answer_is_not_older_than_its_family_allows(shelf: Shelf) -> None:
-    async with shelf.process(item={"serve_stale_seconds": 0.3, "ttl_seconds": 0.2}) as one:
+@pytest.mark.parametrize("limits", [{"serve_stale_seconds": 0.3}, {"hard_limit_seconds": 0.3}])
+async def test_a_stale_answer_is_not_older_than_its_family_allows(
+    shelf: Shelf, limits: dict[str, float]
+) -> None:
+    async with shelf.process(item={"serve_stale_seconds": 300, "ttl_seconds": 0.2} | limits) as one:
         await one.warm()
         one.loader.before = _away
         await asyncio.sleep(0.35)

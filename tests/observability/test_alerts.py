@@ -265,7 +265,7 @@ def test_states_that_must_not_be(
 def test_any_count_of_what_must_not_happen(
     world: Clockwork, metric: str, labels: tuple[str, ...], name: str
 ) -> None:
-    world.run(10)
+    world.run(10, lambda metrics: metrics.count(c.TELEMETRY, ("otlp_traces", "exported"), 3))
     world.run(0.5, lambda metrics: metrics.count(metric, labels, 3))
     world.run(5)
     assert [(told[0], told[2]) for told in world.messages] == [(name, "firing")]

@@ -79,6 +79,7 @@ def test_a_rotated_ring_reads_old_values_and_running_processes_take_it_up(tmp_pa
     for _ in range(4):
         file.rotate()
     file.refresh(ring)
+    assert [number for number in range(9) if ring.cipher(number)] == [3, 4, 5, 6]
     assert running.decode(b"key", old, phi=True) is None  # its key is gone: a miss
     assert KeyFile(file.path).open(create=False).names == ring.names
 

@@ -13,7 +13,7 @@ from shelf import Item, ItemKey, Shelf
 
 from cito.core.cache.engine import Entry
 from cito.core.clock import Clock
-from cito.core.errors import NotFound
+from cito.core.errors import NotFound, Unavailable
 from cito.core.http.etag import answer, raw_answer
 
 
@@ -180,3 +180,18 @@ async def test_an_answer_that_changes_at_midnight(shelf: Shelf) -> None:
         stale_copy: Any = await two.cache.get(two.item, ItemKey(1), shelf.clinic).unless(first.etag)
         assert not stale_copy.not_modified
         assert after.expires_at - after.loaded_at <= 300  # a day is no reason to outlive the family
+
+
+async def test_what_midnight_has_ended_is_not_served_stale_either(shelf: Shelf) -> None:
+    async def away() -> None:
+        raise Unavailable("the database is away")
+
+    midnight = datetime(2026, 3, 1, 0, 0, tzinfo=UTC)
+    clock = Moved(midnight - timedelta(seconds=40))
+    family = {"valid_until": lambda *_: midnight, "ttl_seconds": 300, "serve_stale_seconds": 300}
+    async with shelf.process(item=family, clock=clock) as one:
+        await one.warm()
+        one.loader.before = away
+        clock.move(45)
+        with pytest.raises(Unavailable):
+            await one.get()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from shelf import Gate, Process, Shelf, until
 
+from cito.core.cache import engine
 from cito.core.cache.keyring import KeyFile
 from cito.core.declarations import Strategy
 
@@ -42,6 +44,17 @@ async def test_a_write_through_that_another_write_overtakes_is_not_believed(shel
         gate.go.set()
         for process in (one, two):
             assert await process.name() == "second"
+
+
+async def test_a_cache_that_is_closed_writes_nothing_through_any_more(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_AGAIN_SECONDS", 60.0)
+    async with shelf.process(item={"strategy": Strategy.WRITE_THROUGH}) as one:
+        await one.warm()
+        await one.rename("written")
+        (timer,) = one.cache._again.values()
+    assert timer.cancelled()
 
 
 async def test_refresh_ahead_serves_while_it_loads_once(shelf: Shelf) -> None:

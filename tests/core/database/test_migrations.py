@@ -65,6 +65,8 @@ async def test_filled_tables_are_dropped_only_when_told(empty_database, tmp_path
     await migrate(empty_database.owner, [CORE, inn])
     with pytest.raises(MigrationError, match="inn_rooms holds rows"):
         await roll_back(empty_database.owner, [CORE, inn], "inn")
+    with pytest.raises(MigrationError, match="applied migrations have no files"):
+        await roll_back(empty_database.owner, [CORE], "inn", drop_data=True)
     assert tables(empty_database.owner) == {"inn_rooms"}
     await roll_back(empty_database.owner, [CORE, inn], "inn", drop_data=True)
     assert tables(empty_database.owner) == set()

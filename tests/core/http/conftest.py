@@ -105,7 +105,7 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@get("/metrics", operation_id="metrics", opt=rules("audit:read", queries=0, clinic=False))
+@get("/metrics", operation_id="metrics", opt=rules("audit:read", queries=0, clinic=False, patient_data=False))
 async def metrics(caller: NamedDependency[Caller]) -> str:
     return caller.role
 

@@ -134,9 +134,12 @@ class TestWithoutRoom:
         ).status_code == 201
         refused = await client.get("/api/things", headers=full.headers("auditor"))
         assert refused.status_code == 403
+        looked = await client.get("/metrics", headers=full.headers("auditor", None))
+        assert looked.status_code == 200  # how Cito runs is no patient's data
         assert [(event.action, event.outcome) for event in full.direct] == [
             ("create", "success"),
             ("search", "refused"),
+            ("search", "success"),
         ]
 
     async def test_a_write_that_nobody_can_write_down_is_not_confirmed(

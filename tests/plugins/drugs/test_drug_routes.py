@@ -146,6 +146,10 @@ async def test_a_drug_is_added_changed_and_withdrawn(demo: Site) -> None:
         again = await demo.client.patch(path, json={"isActive": True}, headers=tagged)
         assert again.status_code == status
     assert (await got(demo, f"/{drug['id']}"))["version"] == 2
+    renamed = await demo.client.patch(
+        path, json={"genericName": "other med"}, headers={**headers, "If-Match": "*"}
+    )
+    assert (renamed.json()["ingredients"], renamed.json()["version"]) == (["other med"], 3)
 
 
 @pytest.mark.parametrize(

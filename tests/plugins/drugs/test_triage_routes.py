@@ -212,6 +212,8 @@ async def test_overrides_need_a_reason_and_are_kept(case_site: Site) -> None:
     assert (
         await case_site.client.post(url, json={"reason": reason, "route": "pharmacist"}, headers=doctor)
     ).status_code == 422
+    back = await case_site.client.post(url, json={"reason": reason, "route": "clarify"}, headers=doctor)
+    assert (back.json()["route"], len(back.json()["overrides"])) == ("clarify", 2)  # the last one counts
     journals = [
         path.read_bytes() for path in (case_site.assembly.settings.home / "audit").iterdir() if path.is_file()
     ]

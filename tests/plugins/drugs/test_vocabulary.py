@@ -117,6 +117,8 @@ def test_one_name_of_several_drugs() -> None:
     assert [suggestion.drug for suggestion in answer.suggestions] == drugs[:2]
     assert Vocabulary(drugs[1:]).lookup("same").drug == drugs[1]
     assert Vocabulary(drugs[2:]).lookup("same").status == Status.INACTIVE
+    many = [Drug(UUID(int=n), f"drug {n}", brand_names=("Same",), ingredients=(f"{n}",)) for n in range(7)]
+    assert [suggestion.drug for suggestion in Vocabulary(many).lookup("same").suggestions] == many[:5]
 
 
 @pytest.mark.parametrize(
