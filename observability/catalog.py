@@ -193,7 +193,7 @@ CATALOG: dict[str, Instrument] = {
             "counter",
             "{item}",
             ("cito.exporter", "cito.outcome"),
-            "Spans and metric points by exporter: emitted, exported, dropped.",
+            "Spans, metric points, alerts (webhook) and minutes (history): emitted, exported, dropped.",
         ),
         Instrument(ALERTS, "gauge", "{alert}", ("cito.alert",), "Alerts that are firing."),
     )

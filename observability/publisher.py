@@ -137,12 +137,11 @@ class Publisher:
         await end(self._task)
         with suppress(OSError):
             self.tick()
-        await self.stopping()
-        await asyncio.to_thread(self.exporters.stop)
+        await asyncio.gather(self.stopping(), asyncio.to_thread(self.exporters.stop))
         self.node.close()
 
     async def stopping(self) -> None:
-        """End what else this process does; before the last delivery."""
+        """End what else this process does, while the exporters deliver the rest."""
 
     def set_level(self, level: str) -> None:
         """Change the log level of every process of the node; they follow within a tick.

@@ -50,6 +50,9 @@ class Webhook:
     Args:
         url: http or https.
         secret: shared with the receiver.
+
+    Attributes:
+        dropped: messages that will never arrive: refused for good, or too many waited.
     """
 
     def __init__(self, url: str, secret: bytes) -> None:
@@ -94,6 +97,7 @@ class Webhook:
                 outcome = self._endpoint.post(body, self._headers(delivery, body))
                 if outcome.taken or not outcome.retry:
                     if not outcome.taken:
+                        self.dropped += 1
                         log.warning("the webhook refused an alert", extra={"status": outcome.status})
                     self._waiting.popleft()
                     tries = 0

@@ -74,6 +74,10 @@ class Watch(Publisher):
         self._state_database()
         self._state_cache()
         self._state_freshness()
+        # Alerts that a webhook never took, minutes of history that the database was away for: dropped like spans.
+        if self.leader.webhook is not None:
+            self.count_up(c.TELEMETRY, ("webhook", "dropped"), self.leader.webhook.dropped)
+        self.count_up(c.TELEMETRY, ("history", "dropped"), self.leader.history.dropped)
 
     def _state_database(self) -> None:
         database = self.context.database

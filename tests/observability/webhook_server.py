@@ -26,7 +26,8 @@ class Received:
 @dataclass
 class Receiver:
     url: str = ""
-    failures: int = 0  # so many messages are answered 503 first
+    failures: int = 0  # so many messages are refused first
+    status: int = 503  # and so they are answered
     tries: list[Received] = field(default_factory=list)
     taken: list[Received] = field(default_factory=list)
 
@@ -46,7 +47,7 @@ def receiver() -> Iterator[Receiver]:
             found.failures -= refuse
             if not refuse:
                 found.taken.append(got)
-            self.send_response(503 if refuse else 204)
+            self.send_response(found.status if refuse else 204)
             self.send_header("content-length", "0")
             self.end_headers()
 
