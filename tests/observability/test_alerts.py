@@ -9,15 +9,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support import OpenSite
 
 from cito.core.assembly import assemble
 from cito.core.declarations import CacheFamily, Job, Target
 from cito.core.registry import Owned, Registry, installed
-from cito.core.settings import ObservabilitySettings, Settings
+from cito.core.settings import Settings
 from cito.core.telemetry import Record, What
 from cito.observability import catalog as c
-from cito.observability import plugin
 from cito.observability.alert import Alert
 from cito.observability.alerts import Engine
 from cito.observability.histogram import bounds_with
@@ -325,17 +323,6 @@ def test_what_a_receiver_refuses_for_good_is_counted_and_holds_up_nothing() -> N
         until(lambda: len(got.taken) == 1)
         hook.stop()
     assert (len(got.tries), hook.dropped) == (2, 1)
-
-
-async def test_alerts_and_minutes_that_are_lost_count_as_dropped_telemetry(open_site: OpenSite) -> None:
-    with receiver() as got:
-        async with open_site(plugins=(), observability=ObservabilitySettings(webhook_url=got.url)):
-            watch = plugin.watch
-            assert watch.leader.webhook is not None
-            watch.leader.webhook.dropped, watch.leader.history.dropped = 3, 2
-            watch.tick()
-            dropped = watch.metrics.total.counters[c.TELEMETRY]
-    assert (dropped["webhook", "dropped"], dropped["history", "dropped"]) == (3, 2)
 
 
 def test_a_dead_receiver_delays_nobody() -> None:

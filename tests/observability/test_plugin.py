@@ -20,6 +20,7 @@ from cito.observability import catalog as c
 from cito.observability import plugin, routes
 from cito.observability.history import MOST_WAITING, History, purge
 from cito.observability.metrics import Slice
+from cito.observability.sinks import Webhook
 
 from .conftest import make
 from .served import serving
@@ -279,6 +280,18 @@ async def test_how_far_invalidations_are_behind_is_measured(site: Site) -> None:
     lags = plugin.watch.node.window(60, plugin.watch.wall()).labelled(c.INVALIDATION_LAG)
     for stage, lag in lags.items():
         assert 0 < lag.least < 1_000_000_000, stage
+
+
+async def test_alerts_and_minutes_that_are_lost_count_as_dropped_telemetry(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = plugin.watch.leader
+    monkeypatch.setattr(leader, "webhook", Webhook("http://127.0.0.1:9/", b"never started"))
+    monkeypatch.setattr(leader.webhook, "dropped", 3)
+    monkeypatch.setattr(leader.history, "dropped", 2)
+    plugin.watch.tick()
+    dropped = plugin.watch.metrics.total.counters[c.TELEMETRY]
+    assert (dropped["webhook", "dropped"], dropped["history", "dropped"]) == (3, 2)
 
 
 async def test_the_relays_own_process_publishes_its_steps(site: Site) -> None:
