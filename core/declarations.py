@@ -97,7 +97,8 @@ class CacheFamily(Generic[K, V]):
 
     Attributes:
         name: unique over all plugins; in keys, metrics and `cito cache families`.
-        version: part of every key; raise it when `value` changes shape, and old entries are orphaned.
+        version: part of every key, and so are the fields of `value`; raise it when they mean something else, and old
+            entries are orphaned.
         key: a frozen struct; its fields fill the tag templates. The clinic is added by the core.
         value: what the loader returns: a struct, encoded once as the response body.
         load: `(executor, key) -> value | None`; the executor sees the clinic of the caller.

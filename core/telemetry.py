@@ -25,7 +25,7 @@ class What(IntEnum):
     SHARED_CACHE = 6  # one round trip to Redis or Valkey; amount: commands
     COMMIT = 7
     LOCK = 8
-    BUMP = 9  # after a commit: new stamps for what it made stale, until every process has been sent them
+    BUMP = 9  # after a commit: new stamps for what it made stale, until every node knows; code: unconfirmed, failed
     LAG = 10  # name: the stage; code is empty; how old a piece of news was
 
 

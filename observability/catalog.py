@@ -125,6 +125,7 @@ CATALOG: dict[str, Instrument] = {
             "s",
             ("cito.stage",),
             "How far news of writes is behind: own_bump (a commit until its own process has told all others),"
+            " own_bump_unconfirmed and own_bump_failed (it gave up telling another node, or the shared tier),"
             " commit_to_bump (the relay), bump_to_process (at most), vouched (age of the latest commit of anyone's"
             " that this process is known to have been told).",
         ),

@@ -87,7 +87,7 @@ def _event_labels() -> dict[int, tuple[str, Callable[[str, str], Labels]]]:
         What.SHARED_CACHE: (c.SHARED_CACHE, lambda _name, code: (code,)),
         What.COMMIT: (c.COMMIT, lambda _name, _code: ()),
         What.LOCK: (c.LOCK, lambda name, _code: (name,)),
-        What.BUMP: (c.INVALIDATION_LAG, lambda _name, _code: ("own_bump",)),
+        What.BUMP: (c.INVALIDATION_LAG, lambda _name, code: (f"own_bump_{code}" if code else "own_bump",)),
         What.LAG: (c.INVALIDATION_LAG, lambda name, _code: (name,)),
     }
 

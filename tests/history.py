@@ -3,7 +3,8 @@
 All sessions live in one process, so on one clock. Each reads and writes through the processes of its own node at
 random, and now and then reads through another node; one more writer works as psql does, past every process. A row's
 version grows by one with each write. A read is stale by the time between the acknowledgement of the first newer version
-and the read's own beginning; of one's own writes, nothing may be stale at all on one's own node.
+and the read's own beginning; of one's own writes, nothing may be stale at all on one's own node, and on the other one
+nothing as long as there are no faults.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class History:
     Attributes:
         broken: what may never happen: a process that does not answer, a fault that could not be made or not be healed.
         own_elsewhere: reads through another node that did not see a write of their own session.
+        reads_elsewhere: how many there were.
         healed_seconds: from the end of a fault to a local hit in each process.
         unhealed: faults that the next one followed before that.
     """
@@ -72,7 +74,8 @@ class History:
     raw_writes: int = 0
     conflicts: int = 0
     failed: int = 0
-    own_elsewhere: int = 0
+    own_elsewhere: list[str] = field(default_factory=list)
+    reads_elsewhere: int = 0
     own_stale: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     stale_seconds: list[float] = field(default_factory=list)
@@ -98,11 +101,10 @@ class History:
             return
         self.reads += 1
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        self.reads_elsewhere += not at_home
         if version < own:
-            if at_home:
-                self.own_stale.append(f"{outcome} row {row}: version {version} after its own {own}")
-            else:
-                self.own_elsewhere += 1
+            missed = self.own_stale if at_home else self.own_elsewhere
+            missed.append(f"{outcome} row {row}: version {version} after its own {own}")
         if version < self._newest.get(row, 0):
             known = self._acknowledged[row]
             newer = range(version + 1, self._newest[row] + 1)
@@ -123,7 +125,8 @@ class History:
             "failed": self.failed,
             "broken": self.broken,
             "ownStale": len(self.own_stale),
-            "ownStaleElsewhere": self.own_elsewhere,
+            "readsElsewhere": self.reads_elsewhere,
+            "ownStaleElsewhere": len(self.own_elsewhere),
             "staleReads": len(stale),
             "olderThanOneSecond": sum(1 for seconds in stale if seconds > 1),
             "stalenessMs": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ import psycopg
 
 from cito.core.cache import resolve, shared
 from cito.core.cache.engine import Cache
+from cito.core.cache.keyring import KeyFile
 from cito.core.clock import Clock
 from cito.core.database.pool import Database
 from cito.core.database.query import Query, Statement
@@ -128,7 +130,7 @@ def item_family(loader: Loader, **changes: Any) -> CacheFamily[ItemKey, Item]:
         load=loader.one,
         load_many=loader.many,
         tags=("item:{clinic_id}:{id}",),
-        ttl_seconds=60,
+        ttl_seconds=300,  # longer than any test waits: what ends by its life proves nothing
         hard_limit_seconds=600,
         max_staleness_seconds=1.0,
         absent_ttl_seconds=5,
@@ -144,7 +146,7 @@ def items_family(loader: Loader, **changes: Any) -> CacheFamily[AllKey, Items]:
         value=Items,
         load=loader.all,
         tags=("items:{clinic_id}",),
-        ttl_seconds=60,
+        ttl_seconds=300,  # longer than any test waits: what ends by its life proves nothing
         hard_limit_seconds=600,
     )
     return replace(family, **changes)
@@ -243,6 +245,12 @@ class Shelf:
     @property
     def settings(self) -> Settings:
         return Settings(home=self.home)
+
+    def elsewhere(self, home: Path) -> Shelf:
+        """The same shelf as processes of another node have it: a home of their own, with the same keys."""
+        KeyFile(self.home / "keys" / "cache.json").open(create=True)
+        shutil.copytree(self.home / "keys", home / "keys")
+        return replace(self, home=home)
 
     @asynccontextmanager
     async def process(

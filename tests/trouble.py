@@ -42,5 +42,5 @@ class Trouble:
                 await asyncio.sleep(rng.random() * 1.5)
         else:
             async with Redis.from_url(valkey.url) as server:
-                command = ("FLUSHALL",) if kind == "flush" else ("CLIENT", "KILL", "TYPE", "normal")
+                command = ("FLUSHALL",) if kind == "flush" else ("CLIENT", "KILL", "SKIPME", "yes")
                 await server.execute_command(*command)

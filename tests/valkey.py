@@ -90,4 +90,4 @@ class Valkey:
             for key, (value, life) in snapshot.items():
                 pipe.restore(key, life, value)
             await pipe.execute()
-            await server.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await server.execute_command("CLIENT", "KILL", "SKIPME", "yes")

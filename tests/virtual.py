@@ -31,7 +31,7 @@ class Due:
         self.when = when
         self.callback: Callable[..., object] | None = callback
         self.args = args
-        self.context = context or copy_context()
+        self.context = copy_context() if context is None else context  # an empty one is false
 
     def cancel(self) -> None:
         self.callback = None

@@ -15,9 +15,11 @@ import contextlib
 import fcntl
 import mmap
 import os
+import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +47,9 @@ class Board:
         folder: of the board; made where it is not there.
         heard: called with the notes of others.
         missed: called when notes of others were overwritten before they were read.
+
+    Attributes:
+        node: the same in all processes that share this board's memory, and in no others.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Board:
         self._missed = missed
         _sweep(folder)
         self._word = memoryview(_mapped(folder / "word", _WORD)).cast("Q")
+        self.node = _identity(folder / "word")
         self._seen = self._word[0]
         self._own = _OwnRing(folder)
         # What was written before concerns nobody who has only begun.
@@ -148,6 +154,17 @@ class _OwnRing:
 
 def _at(number: int) -> int:
     return _HEAD.size + number % _SLOTS * _NOTE.size
+
+
+def _identity(word: Path) -> bytes:
+    """Return what tells the memory behind a file from all others: a copied folder or one in a network is another's."""
+    found = word.stat()
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:  # not Linux: two machines of one name and the same file are not told apart
+        machine = ""
+    parts = (machine, socket.gethostname(), str(found.st_dev), str(found.st_ino))
+    return blake2b("\n".join(parts).encode(), digest_size=8).hexdigest().encode()
 
 
 def _mapped(path: Path, size: int) -> mmap.mmap:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter_ns
@@ -16,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from cito.core.cache.again import Again
 from cito.core.cache.board import Board, Note
 from cito.core.cache.codec import Codec
 from cito.core.cache.entry import DEAD, Entry
@@ -35,6 +37,7 @@ from cito.core.cache.sampler import Sampler
 from cito.core.cache.shared import SharedAway, SharedCounts, SharedTier
 from cito.core.cache.tags import EVERYTHING, DeclaredTags
 from cito.core.cache.tier import Shared
+from cito.core.cache.words import Words
 from cito.core.clock import Clock
 from cito.core.declarations import CacheFamily, Strategy
 from cito.core.registry import Registry
@@ -46,8 +49,6 @@ __all__ = ["Cache", "Entry", "KeyRefused", "Read"]
 
 K = TypeVar("K", bound=msgspec.Struct)
 V = TypeVar("V")
-_AGAIN_SECONDS = 0.05
-"""A commit is bumped twice, by its process and by the relay some milliseconds later; both are over by then."""
 
 
 class _Nothing(msgspec.Struct, frozen=True):
@@ -100,9 +101,10 @@ class Cache:
         for plan in self.plans.values():
             plan.offer, plan.sample_at = self.sampler.offer, 0.0
         self.url: str | None = None
-        self._again: dict[tuple[str, Any], asyncio.TimerHandle] = {}
+        self._again = Again(self._resolver.add)
         self._housekeeping: asyncio.Task[None] | None = None
         self.board: Board | None = None
+        self.words: Words | None = None
 
     @classmethod
     async def open(
@@ -133,7 +135,9 @@ class Cache:
             plan.together = plan.together and settings.database.coalescing
         if shared is not None:
             cache.join(settings.home / "run" / "board")
-            cache.follow(url)
+            feed = cache.follow(url, bound_seconds=2 * settings.cache.deadline_ms / 1000)
+            feed.start()
+            await feed.begun()
         cache._housekeeping = asyncio.create_task(cache._keep_house(keys, shared))
         database.committed = cache.committed
         return cache
@@ -144,9 +148,23 @@ class Cache:
         for plan in self.plans.values():
             plan.look, plan.news = self.board.look, self.board.news
 
-    def follow(self, url: str) -> None:
-        """Connect the local tier to the pushes of the shared one."""
+    def follow(self, url: str, *, bound_seconds: float) -> Feed:
+        """Return the feed that connects the local tier to the pushes of the shared one, to be started.
+
+        Args:
+            url: of the shared tier.
+            bound_seconds: no write waits longer for other nodes, its bump included.
+        """
+        assert self._resolver.shared is not None
         self.url = url
+        self.words = self._resolver.words = Words(
+            self.names,
+            os.urandom(8).hex().encode() if self.board is None else self.board.node,
+            self._resolver.shared.witness,
+            tell=self.told,
+            listening=lambda: self.feed is not None and self.feed.connected,
+            bound_seconds=bound_seconds,
+        )
         strictest = min((plan.family.max_staleness_seconds for plan in self.plans.values()), default=1.0)
         self.feed = Feed(
             url,
@@ -157,15 +175,15 @@ class Cache:
             vouched=self.vouched,
             monotonic=self._monotonic,
             period_seconds=min(0.1, strictest / 8),
+            channels=self.words.channels,
         )
-        self.feed.start()
+        return self.feed
 
     async def close(self) -> None:
         """End everything under way and close the connections."""
         if self._housekeeping is not None:
             await end(self._housekeeping)
-        for timer in self._again.values():
-            timer.cancel()
+        self._again.close()
         await self.sampler.close()
         if self.feed is not None:
             await self.feed.close()
@@ -210,7 +228,8 @@ class Cache:
             if now < entry.check_at and now < plan.vouched_until:
                 note_hit(entry, now, current_record.get())
                 return entry
-            if plan.family.strategy is Strategy.REFRESH_AHEAD and self._refreshes(entry, now):
+            if plan.family.strategy is Strategy.REFRESH_AHEAD and self._again.refreshes(entry, now):
+                note_hit(entry, now, current_record.get())
                 return entry
         start_ns = perf_counter_ns()
         known = if_none_match if family.patients is None else ""
@@ -250,41 +269,28 @@ class Cache:
         self._resolver.add(flight)
         return flight
 
-    def _refreshes(self, entry: Entry[Any], now: float) -> bool:
-        """Serve an entry near the end of its life while it is loaded again, once."""
-        if entry.check_at == DEAD or now >= entry.expires_at or now >= entry.plan.vouched_until:
-            return False
-        entry.check_at = entry.expires_at
-        entry.plan.counts.refreshed += 1
-        self._load_again(entry)
-        note_hit(entry, now, current_record.get())
-        return True
-
-    def _load_again(self, entry: Entry[Any]) -> None:
-        flight = Flight(entry.plan, entry.key, entry.clinic_id, force=True)
-        flight.join().add_done_callback(_retrieve)
-        self._resolver.add(flight)
-
     # -- what is stale -----------------------------------------------------------------------------------
 
     async def committed(self, tags: Sequence[str]) -> None:
         """Make tags stale that a commit of this process touched: its caller's next read is fresh.
 
-        That read may go to any process of the node: the board tells it before this returns. Never fails and never
-        waits longer than the deadline: the relay does the same from the outbox.
+        That read may go to any process of any node: the board tells those of this one before this returns, a word the
+        other nodes. Never fails, never waits longer than twice the deadline: the relay does the same from the outbox.
+        The record says `unconfirmed` where another node may not know of it yet, `failed` where the bump did.
         """
         if EVERYTHING in tags:
             self.flushed()
         names = tuple(dict.fromkeys(self.names.tag(tag) for tag in tags))
         start_ns = perf_counter_ns()
         self._ended(names)
-        notes = await self._resolver.bump(names)
+        bumped = await self._resolver.bump(names)
         self._ended(names)
         if self.board is not None:
-            self.board.tell(notes)
+            self.board.tell(bumped.notes)
+        code = await self._resolver.known(bumped)
         record = current_record.get()
         if record is not None:
-            record.add(What.BUMP, "", start_ns, amount=len(names))
+            record.add(What.BUMP, "", start_ns, code=code, amount=len(names))
 
     async def invalidate(self, tag: str) -> None:
         """Make one tag stale by hand.
@@ -317,17 +323,8 @@ class Cache:
     def _ended(self, names: Sequence[bytes]) -> None:
         """End the entries of tags; those of a write-through family are loaded again, after the relay's own bump."""
         for entry in self.local.invalidate(names):
-            plan = entry.plan
-            plan.counts.invalidated += 1
-            place = plan.name, plan.place(entry.key, entry.clinic_id)
-            if plan.family.strategy is Strategy.WRITE_THROUGH and place not in self._again:
-                self._again[place] = asyncio.get_running_loop().call_later(
-                    _AGAIN_SECONDS, self._write_through, place, entry
-                )
-
-    def _write_through(self, place: tuple[str, Any], entry: Entry[Any]) -> None:
-        del self._again[place]
-        self._load_again(entry)
+            entry.plan.counts.invalidated += 1
+            self._again.ended(entry)
 
     @property
     def shared_counts(self) -> SharedCounts | None:
@@ -365,9 +362,11 @@ class Cache:
     # -- what the board tells ---------------------------------------------------------------------------
 
     def heard(self, notes: Sequence[Note]) -> None:
-        """Take in what another process of the node has committed."""
+        """Take in what another process of the node has committed, or told of another node."""
         self._ended([note.tag for note in notes])
         self._resolver.told(notes)
+        if self.words is not None:
+            self.words.heard(notes)
 
     def missed(self) -> None:
         """Believe nothing until the relay has vouched for what was missed on the board."""
@@ -375,6 +374,13 @@ class Cache:
         self._resolver.bumps.missed(self._monotonic())
 
     # -- what the feed tells -----------------------------------------------------------------------------
+
+    def told(self, notes: Sequence[Note]) -> None:
+        """Take in what another node has committed; when this returns, every read of this node knows of it."""
+        self._ended([note.tag for note in notes])
+        self._resolver.told(notes)
+        if self.board is not None:
+            self.board.tell(notes)
 
     def changed(self, names: Sequence[bytes]) -> None:
         """Take in names of stamps that have changed."""
@@ -389,9 +395,3 @@ class Cache:
         self._fed_as_of = as_of
         for plan in self.plans.values():
             plan.vouched_until = as_of + plan.family.max_staleness_seconds
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Take a background refresh's error, which nobody waits for: the next read meets it itself."""
-    if not future.cancelled():
-        future.exception()

@@ -20,6 +20,7 @@ from cito.core.cache.keys import (
     encode,
     family_scope,
     tag_text,
+    value_shape,
 )
 from cito.core.declarations import CacheFamily, tag_fields, tag_shape
 
@@ -90,6 +91,7 @@ class Plan:
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(family.value, strict=True).decode
         self._names = names
         self._scopes: dict[UUID | None, bytes] = {}
+        self._shape = value_shape(family.value)
         self._templates = tuple(self._template(tag) for tag in family.tags)
         shapes = {tag_shape(tag) for tag in family.tags if tag_fields(tag)}
         self.coarse = tuple(names.tag(shape) for shape in sorted(shapes))
@@ -149,7 +151,7 @@ class Plan:
         """Return the name of a value in the shared tier."""
         scope = self._scopes.get(clinic_id)
         if scope is None:
-            scope = family_scope(self.name, self.family.version, clinic_id)
+            scope = family_scope(self.name, self.family.version, self._shape, clinic_id)
             self._scopes[clinic_id] = scope
         return self._names.value(scope, encode(key))
 

@@ -1,5 +1,8 @@
 """The pushes of one process: a connection on which the server names every stamp that changes, and vouches for silence.
 
+The words of other nodes and the answers to one's own come on it, too (`cito.core.cache.words`), on sharded channels:
+a script can ask which of these have listeners without walking over those of other users of the server.
+
 Tracking in broadcast mode over the one prefix that stamps and heartbeat share, on a RESP3 connection of its own.
 The heartbeat is asked for on the same connection: an answer that comes after a push was sent after it. Within one
 turn of the server's loop, though, an answer is written before the pushes of that turn, so a heartbeat counts only
@@ -12,7 +15,8 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from redis.asyncio import Connection, ConnectionPool
@@ -29,6 +33,8 @@ _AGAIN_SECONDS = 0.1
 _CUT_AFTER_SECONDS = 1.0
 
 Changed = Callable[[Sequence[bytes]], None]
+Channels = Mapping[bytes, Callable[[bytes], tuple[bytes, bytes] | None]]
+"""What takes in the messages of each; it may return the channel and the text of an answer."""
 
 
 class Feed:
@@ -43,6 +49,7 @@ class Feed:
         vouched: called with the moment (monotonic seconds) up to which everything has been told.
         monotonic: the clock.
         period_seconds: between two heartbeats asked for.
+        channels: to be subscribed to.
 
     Attributes:
         connected: it is told.
@@ -61,6 +68,7 @@ class Feed:
         vouched: Callable[[float], None],
         monotonic: Callable[[], float],
         period_seconds: float,
+        channels: Channels,
     ) -> None:
         self._pool = ConnectionPool.from_url(
             url,
@@ -77,9 +85,11 @@ class Feed:
         self._vouched = vouched
         self._monotonic = monotonic
         self._period = period_seconds
+        self._channels = channels
         self._pulse = Pulse()
         self._answers: deque[asyncio.Future[Any]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._begun = asyncio.Event()
         self.connected = False
         self.pushes = 0
         self.cuts = 0
@@ -88,6 +98,10 @@ class Feed:
     def start(self) -> None:
         """Connect, and connect again whenever the connection is lost."""
         self._task = asyncio.create_task(self._keep())
+
+    async def begun(self) -> None:
+        """Wait until it is connected, or has failed to connect for the first time."""
+        await self._begun.wait()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -114,13 +128,17 @@ class Feed:
         leave_if_told()
         parser: Any = connection._parser  # noqa: SLF001 - redis-py has no public way to a push of its own kind
         parser.set_invalidation_push_handler(self._pushed)
+        parser.set_pubsub_push_handler(partial(self._said, connection))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(connection))
             async with asyncio.timeout(_CUT_AFTER_SECONDS):
+                for channel in self._channels:
+                    await self._ask(connection, "SSUBSCRIBE", channel)
                 prefix = self._names.stamp_prefix
                 await self._ask(connection, "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
             self._flushed()  # what was filled while nobody listened may have changed unheard
             self.connected = True
+            self._begun.set()
             while True:
                 leave_if_told()
                 async with asyncio.timeout(_CUT_AFTER_SECONDS):
@@ -167,7 +185,19 @@ class Feed:
             self._changed(names)
         return _PUSH
 
+    async def _said(self, connection: Connection, push: Sequence[Any]) -> object:
+        """Take in what comes on a channel, and answer it."""
+        kind, channel, text = push
+        if kind != b"smessage":
+            return kind  # the answer to a question: subscribed
+        answer = self._channels[channel](text)
+        if answer is not None:
+            self._answers.append(asyncio.get_running_loop().create_future())  # how many have heard it
+            await connection.send_command("SPUBLISH", *answer)
+        return _PUSH
+
     def _lost(self) -> None:
+        self._begun.set()
         if self.connected:
             self.cuts += 1
         self.connected = False

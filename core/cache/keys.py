@@ -52,6 +52,8 @@ class Names:
         self.process_prefix = self.prefix + b"p:"
         self.relay_report = self.process_prefix + b"relay"
         self.counter_prefix = self.prefix + b"c:"
+        self.node_prefix = self.prefix + b"n:"
+        self.answer_prefix = self.prefix + b"a:"
 
     def tag(self, tag: str) -> bytes:
         """Return where a tag's stamp is stored."""
@@ -73,10 +75,20 @@ class Names:
         return blake2b(text, key=self._secret, person=b"seal", digest_size=8).digest()
 
 
-def family_scope(name: str, version: int, clinic_id: UUID | None) -> bytes:
-    """Return the part of a key's image that names family, version and clinic, each with its length."""
+def family_scope(name: str, version: int, shape: bytes, clinic_id: UUID | None) -> bytes:
+    """Return the part of a key's image that names family, version, shape of the value and clinic, with their lengths."""
     clinic = b"" if clinic_id is None else clinic_id.bytes
-    return b"".join(len(part).to_bytes(2, "big") + part for part in (name.encode(), b"%d" % version, clinic))
+    parts = (name.encode(), b"%d" % version, shape, clinic)
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def value_shape(value: type[Any]) -> bytes:
+    """Return 8 bytes that are others when fields of a value or their types are.
+
+    So what was stored by code with other fields is a miss, even where nobody raised the family's version.
+    """
+    schema = msgspec.json.encode(msgspec.json.schema(value), order="sorted")
+    return blake2b(schema, digest_size=8).digest()
 
 
 def encode(key: msgspec.Struct) -> bytes:

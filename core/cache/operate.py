@@ -19,6 +19,7 @@ _COMMANDS = (
     "scan",
     "dbsize",
     *("client|tracking", "client|setname", "client|id", "select", "info"),
+    *("ssubscribe", "spublish", "pubsub|shardchannels"),
 )
 
 Progress = Callable[[str, int, int], None]
@@ -68,4 +69,5 @@ def acl_rules(names: Names) -> str:
     """Return the rules of a server user that may do what Cito does and nothing else (`ACL SETUSER name ...`)."""
     prefix = names.prefix.decode()
     commands = " ".join(f"+{command}" for command in _COMMANDS)
-    return f"reset on ~{prefix}* resetchannels {commands}"
+    channels = f"&{names.node_prefix.decode()}* &{names.answer_prefix.decode()}*"
+    return f"reset on ~{prefix}* resetchannels {channels} {commands}"

@@ -73,7 +73,7 @@ class Stamps(Protocol):
         """Set stamps and move the heartbeat; returns the one found where it is not the expected."""
         ...
 
-    async def bump(self, tag_keys: Sequence[bytes], number: int) -> None:
+    async def bump(self, tag_keys: Sequence[bytes], number: int) -> object:
         """Set stamps."""
         ...
 

@@ -12,6 +12,7 @@ import msgspec
 from cito.core.cache.families import Counts
 from cito.core.cache.sampler import HORIZONS_SECONDS, Agreement
 from cito.core.cache.shared import SharedCounts
+from cito.core.cache.words import WordCounts
 
 if TYPE_CHECKING:
     from cito.core.cache.engine import Cache
@@ -28,6 +29,7 @@ class Report(msgspec.Struct, kw_only=True):
         families: what it has done, by family.
         agreement: what its sampler has found, by family.
         shared: its round trips.
+        words: its commits that other nodes were told of.
         entries, local_bytes, evictions: of the local tier.
         connected: whether the feed of pushes is.
         told_seconds_ago: age of the news: everything committed before has been told; None: unknown.
@@ -38,6 +40,7 @@ class Report(msgspec.Struct, kw_only=True):
     families: dict[str, Counts]
     agreement: dict[str, Agreement]
     shared: SharedCounts | None = None
+    words: WordCounts | None = None
     entries: int = 0
     local_bytes: int = 0
     evictions: int = 0
@@ -68,6 +71,7 @@ def report_of(cache: Cache) -> Report:
         families={plan.name: plan.counts for plan in cache.plans.values()},
         agreement=cache.sampler.found,
         shared=shared,
+        words=None if cache.words is None else cache.words.counts,
         entries=len(cache.local),
         local_bytes=cache.local.bytes,
         evictions=cache.local.evictions,

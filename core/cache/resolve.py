@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cito.core.cache.board import Note
 from cito.core.cache.bumps import Bump, Bumps
@@ -20,6 +20,7 @@ from cito.core.cache.pulse import Pulse
 from cito.core.cache.shared import Found, Reading, SharedAway, Stored
 from cito.core.cache.stale import is_away, last_known
 from cito.core.cache.tier import Shared
+from cito.core.cache.words import Words
 
 log = logging.getLogger(__name__)
 _LEASE_POLLS_MS = (2.0, 3.0, 5.0, 10.0)
@@ -27,6 +28,14 @@ _LEASE_WAIT_MS = 200.0
 """Longest wait for another process's load; whoever waited that long loads by itself."""
 _ABSENT_MOST = 1000
 """Negative answers of one family that this process keeps at a time: guessing ids may not push out real ones."""
+
+
+class Bumped(NamedTuple):
+    """A bump: its number (0: it failed), the nodes that were told, and what the node of this process has to know."""
+
+    number: int
+    nodes: Sequence[bytes]
+    notes: Sequence[Note]
 
 
 class Resolver:
@@ -54,6 +63,7 @@ class Resolver:
         self._unstamped: list[Flight] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.bumps = Bumps()
+        self.words: Words | None = None
         self._bumps_made = 0
 
     def add(self, flight: Flight) -> None:
@@ -66,24 +76,38 @@ class Resolver:
         if len(self._unstamped) == 1:
             asyncio.get_running_loop().call_soon(self._start_unstamped)
 
-    async def bump(self, tags: Sequence[bytes]) -> Sequence[Note]:
-        """Give tags new stamps, for a commit of this process; returns what its node has to know of it."""
+    async def bump(self, tags: Sequence[bytes]) -> Bumped:
+        """Give tags new stamps, for a commit of this process, and tell other nodes of it."""
         if self.shared is None:
-            return ()
+            return Bumped(0, (), ())
         since = self._monotonic()
         self._bumps_made += 1
-        number, witness = self._bumps_made, self.shared.witness
+        made = number = self._bumps_made
+        witness = self.shared.witness
+        word = None if self.words is None else self.words.word(number, tags)
+        nodes: Sequence[bytes] = ()
         try:
-            await self.shared.bump(tags, number)
+            nodes = await self.shared.bump(tags, number, word)
         except SharedAway:
             self.bumps.failed(tags, since)
             number = 0
         else:
             self.bumps.made(tags, Bump(since, witness, number))
-        return [Note(number, tag, witness) for tag in tags]
+        finally:
+            if self.words is not None and not nodes:
+                self.words.unsaid(made)
+        return Bumped(number, nodes, [Note(number, tag, witness) for tag in tags])
+
+    async def known(self, bumped: Bumped) -> str:
+        """Wait until the other nodes know of a bump; returns "", or "failed", or "unconfirmed": they may not."""
+        if not bumped.number:
+            return "failed"
+        if not bumped.nodes or self.words is None:
+            return ""
+        return "" if await self.words.confirmed(bumped.number, bumped.nodes) else "unconfirmed"
 
     def told(self, notes: Sequence[Note]) -> None:
-        """Take in what another process of the node has committed."""
+        """Take in what another process has committed."""
         now = self._monotonic()
         for number, tag, witness in notes:
             if number:

@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 
 from cito.core.cache.keys import Names
+from cito.core.cache.words import NO_WORD, Word
 from cito.core.tasks import end
 
 log = logging.getLogger(__name__)
@@ -176,14 +177,26 @@ class SharedTier:
             arguments += (value.stored, value.life_ms)
         await self._run("store", [value.key for value in values], *arguments)
 
-    async def bump(self, tag_keys: Sequence[bytes], number: int) -> None:
+    async def bump(self, tag_keys: Sequence[bytes], number: int, word: Word | None = None) -> Sequence[bytes]:
         """Give tags new stamps; `number` counts this process's bumps and is left as a witness.
+
+        Args:
+            tag_keys: of the tags.
+            number: of the bump.
+            word: for the other nodes.
+
+        Returns:
+            The channels of the nodes that were told.
 
         Raises:
             SharedAway: no answer in time; whether they have them is not known.
         """
         stamps = new_stamps(len(tag_keys))
-        await self._run("bump", [self.witness, *tag_keys], STAMP_LIFE_MS, number, WITNESS_MS, *stamps)
+        keys = [self.witness, *tag_keys]
+        told: Sequence[bytes] = await self._run(
+            "bump", keys, STAMP_LIFE_MS, number, WITNESS_MS, *(word or NO_WORD), *stamps
+        )
+        return told
 
     async def beat(self, expected: bytes, following: bytes, tag_keys: Sequence[bytes]) -> bytes | None:
         """Set stamps and move the heartbeat; returns the one found where it is not the expected ('' = none).

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cito.core.cache.shared import Reading, Stored, Wanted
+from cito.core.cache.words import Word
 
 
 class Shared(Protocol):
@@ -29,8 +30,8 @@ class Shared(Protocol):
         """Store values and end their leases."""
         ...
 
-    async def bump(self, tag_keys: Sequence[bytes], number: int) -> None:
-        """Give tags new stamps and leave the number of this process's bump as a witness."""
+    async def bump(self, tag_keys: Sequence[bytes], number: int, word: Word | None = None) -> Sequence[bytes]:
+        """Give tags new stamps, leave the number of this process's bump as a witness, tell other nodes: returns which."""
         ...
 
     async def stamps(self, tag_keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:

@@ -64,6 +64,8 @@ def stats(context: typer.Context, *, json: Json = False) -> None:
             "newsSeconds": None if report.told_seconds_ago is None else round(report.told_seconds_ago, 3),
             "roundTrips": report.shared.trips if report.shared else 0,
             "failures": report.shared.failures if report.shared else 0,
+            "confirmed": report.words.confirmed if report.words else 0,
+            "unconfirmed": report.words.unconfirmed if report.words else 0,
         }
         for report in reports
     ]
@@ -206,7 +208,7 @@ def acl(context: typer.Context) -> None:
     async def rules(opened: _Opened) -> str:
         return operate.acl_rules(opened.cache.names)
 
-    console.print(_run(context, rules), soft_wrap=True, highlight=False, markup=False)
+    console.print(_run(context, rules), soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 @app.command()

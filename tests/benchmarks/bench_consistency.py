@@ -68,7 +68,8 @@ def main() -> None:
     print(json.dumps(found, indent=2))
     if given.json:
         given.json.write_text(json.dumps(found, indent=2) + "\n")
-    bad = found["ownStale"] or found["failed"] or found["broken"] or found["stalenessMs"]["max"] > _BOUND_MS
+    missed = found["ownStale"] or (found["ownStaleElsewhere"] and not given.faults)
+    bad = missed or found["failed"] or found["broken"] or found["stalenessMs"]["max"] > _BOUND_MS
     sys.exit(int(bool(bad)))
 
 
@@ -97,7 +98,7 @@ async def run(given: argparse.Namespace) -> dict[str, Any]:
                     )
             finally:
                 valkey.stop()
-    print(*history.own_stale[:20], sep="\n", file=sys.stderr)
+    print(*history.own_stale[:20], *history.own_elsewhere[:20], sep="\n", file=sys.stderr)
     processes = [len(node) for node in system.nodes]
     return {"faults": trouble.made if trouble else {}, "processesByNode": processes, **history.summary()}
 

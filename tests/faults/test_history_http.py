@@ -30,15 +30,16 @@ FULL = [pytest.mark.full, pytest.mark.timeout(3600)]
 @pytest.mark.parametrize(
     "reads", [pytest.param(2_000, id="2000"), pytest.param(300_000, id="300000", marks=FULL)]
 )
-async def test_a_session_reads_its_own_writes_through_every_process_of_its_node(
+async def test_a_session_reads_its_own_writes_through_every_process_of_every_node(
     prepared: Urls, tmp_path: Path, reads: int
 ) -> None:
     """And nobody, on either node, reads what is older than a second."""
     async with apis(prepared, tmp_path, audited=reads > 2_000) as system:
         history = await play(system, reads=reads, writes=0.05 if reads < 100_000 else 0.01)
     found = history.summary()
-    assert (history.own_stale, history.broken) == ([], [])
+    assert (history.own_stale, history.own_elsewhere, history.broken) == ([], [], [])
     assert (found["failed"], found["olderThanOneSecond"]) == (0, 0)
+    assert history.reads_elsewhere > reads / 20
     assert found["outcomes"]["local"] > reads / 10
     assert history.writes > 0
 

@@ -162,6 +162,40 @@ async def test_a_real_replica_without_the_last_stamps_is_promoted(unrelayed: She
             assert await one.name() == await two.name() == "lost 2"
 
 
+async def test_identitycache_a_server_is_ejected_and_comes_back_with_what_it_had(
+    unrelayed: Shelf, valkey: Valkey
+) -> None:
+    """Why its README turns failover off: memcached's clients go to another server, and back to the old entries."""
+    with tempfile.TemporaryDirectory(prefix="cito-valkey-") as folder, ExitStack() as stack:
+        other = Valkey(Path(folder))
+        stack.callback(other.stop)
+        address = Path(folder) / "front"
+        address.symlink_to(valkey.path)
+        shelf = replace(unrelayed, urls=replace(unrelayed.urls, cache=f"unix://{address}"))
+
+        async def lead_to(server: Valkey, away: Valkey) -> None:
+            address.unlink()
+            address.symlink_to(server.path)
+            async with Redis.from_url(away.url) as left:
+                await left.execute_command("CLIENT", "KILL", "SKIPME", "yes")
+
+        async with shelf.relay(), shelf.process() as one, shelf.process() as two:
+            await one.warm()
+            await two.warm()
+            await lead_to(other, away=valkey)
+            await healed(one)
+            await one.rename("while it was away")
+            assert await one.name() == "while it was away"
+            await healed(two)
+            await lead_to(valkey, away=other)
+            for _ in range(50):
+                assert await one.name() == await two.name() == "while it was away"
+                await asyncio.sleep(0.005)
+            await healed(one)
+            await healed(two)
+            assert await one.name() == await two.name() == "while it was away"
+
+
 async def test_full_of_other_things_it_evicts_and_stays_right(shelf: Shelf, valkey: Valkey) -> None:
     async with shelf.process(item={"max_bytes": 10_000_000}) as one, Redis.from_url(valkey.url) as server:
         await one.warm()

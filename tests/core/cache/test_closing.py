@@ -32,6 +32,7 @@ async def feed(urls: Urls) -> None:
         vouched=lambda _: None,
         monotonic=time.monotonic,
         period_seconds=0.01,
+        channels={NAMES.node_prefix + b"node": lambda _: None},
     )
     opened.start()
     try:

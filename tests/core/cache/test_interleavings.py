@@ -181,7 +181,7 @@ async def test_what_is_filled_while_the_feed_is_cut_is_not_believed_when_it_is_b
             await live(connection)
 
         feed._live = later  # type: ignore[method-assign]
-        await server.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await server.execute_command("CLIENT", "KILL", "SKIPME", "yes")
 
         async def cut() -> bool:
             await asyncio.sleep(0)

@@ -41,7 +41,7 @@ mixed = st.builds(
     st.none() | st.dates(),
 )
 clinics = st.none() | st.uuids()
-families = st.tuples(st.sampled_from(["a", "ab", "b", "a1"]), st.integers(1, 300))
+families = st.tuples(st.sampled_from(["a", "ab", "b", "a1"]), st.integers(1, 300), st.binary(max_size=8))
 
 
 @given(family=families, clinic=clinics, key=texts | mixed, other=st.tuples(families, clinics, texts | mixed))

@@ -1,16 +1,25 @@
 """Races and losses that other caches have or admit, each by the name under which it is known.
 
-FusionCache: https://github.com/ZiggyCreatures/FusionCache, issues 535, 625, 628. IdentityCache: the section
-"Caveats" of its README names each way in which it can lose an invalidation.
+FusionCache: https://github.com/ZiggyCreatures/FusionCache, issues 535, 625, 628. IdentityCache: its README
+(https://github.com/Shopify/identity_cache) names ways in which it can lose an invalidation or serve the old value; its
+server that is ejected and comes back is in `tests/faults/test_shared_tier.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import msgspec
+import pytest
 from redis.asyncio import Redis
-from shelf import Gate, ItemKey, Shelf, until
+from shelf import FindItem, Gate, Item, ItemKey, Shelf, find_item, until
 
+from cito.core.cache.codec import VECTOR_AT
 from cito.core.clock import Clock
 from cito.core.declarations import Strategy
 from cito.core.tasks import end
@@ -95,6 +104,154 @@ async def test_identitycache_a_process_dies_between_commit_and_invalidation(shel
             return await one.name() == "committed"
 
         await until(fresh)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("another's"), ConnectionError("gone")], ids=["hook", "network"]
+)
+async def test_identitycache_a_hook_after_the_commit_fails_before_the_invalidation(
+    shelf: Shelf, error: Exception
+) -> None:
+    """Rails may rescue it silently and leave stale data. Here the write stands, and the outbox tells of it."""
+    async with shelf.process() as one, shelf.process() as two:
+        await one.warm()
+
+        async def fails(_tags: object) -> None:
+            raise error
+
+        two.database.committed = fails
+        await two.rename("committed")
+
+        async def fresh() -> bool:
+            return await one.name() == "committed"
+
+        await until(fresh)
+
+
+async def test_identitycache_the_request_ends_between_commit_and_invalidation(bare_shelf: Shelf) -> None:
+    """Its client went away, say: nothing more of it runs. What it has committed is told all the same."""
+    async with bare_shelf.relay() as relay, bare_shelf.process() as one, bare_shelf.process() as two:
+        await one.warm()
+        await end(relay)
+        reached = asyncio.Event()
+
+        async def hangs(_tags: object) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        two.database.committed = hangs
+        request = asyncio.create_task(two.rename("committed"))
+        await reached.wait()
+        await end(request)
+        async with bare_shelf.relay():
+
+            async def fresh() -> bool:
+                return await one.name() == "committed"
+
+            await until(fresh)
+
+
+async def test_identitycache_a_network_blip_swallows_the_invalidation(shelf: Shelf, tmp_path: Path) -> None:
+    """The connection ends with the bump on it: nobody knows whether it arrived, and it has not."""
+    async with blips(urlsplit(shelf.urls.cache).path, tmp_path / "proxy") as swallow:
+        far = replace(shelf, urls=replace(shelf.urls, cache=f"unix://{tmp_path / 'proxy'}"))
+        async with shelf.process() as one, far.process() as two:
+            await one.warm()
+            await two.warm()
+            swallow.set()
+            await two.rename("committed")
+            assert swallow.is_set() is False
+            assert await two.name() == "committed"
+
+            async def fresh() -> bool:
+                return await one.name() == "committed"
+
+            await until(fresh)
+
+
+@asynccontextmanager
+async def blips(server: str, front: Path) -> AsyncIterator[asyncio.Event]:
+    """Be between clients and a server. Once the event is set, the next bump is swallowed with its connection."""
+    swallow = asyncio.Event()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, judge: bool) -> None:
+        while data := await reader.read(65_536):
+            if judge and swallow.is_set() and b"EVALSHA" in data:
+                swallow.clear()
+                break
+            writer.write(data)
+        writer.close()
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_unix_connection(server)
+        for work in (pass_on(reader, questions, judge=True), pass_on(answers, writer, judge=False)):
+            tasks.add(asyncio.create_task(work))
+
+    listening = await asyncio.start_unix_server(between, front)
+    try:
+        yield swallow
+    finally:
+        listening.close()
+        for task in tasks:
+            await end(task)
+
+
+@pytest.mark.parametrize("broken", ["form", "payload"])
+async def test_identitycache_a_stored_value_that_cannot_be_read_is_a_miss(shelf: Shelf, broken: str) -> None:
+    """Other versions of language or framework wrote it. Its stamps are current, and it is loaded and stored anew."""
+    async with shelf.process() as one, shelf.process() as two, Redis.from_url(shelf.urls.cache) as server:
+        await one.warm()
+        key = one.cache.plans["item"].value_key(ItemKey(1), shelf.clinic)
+
+        async def stored() -> bool:
+            return bool(await server.exists(key))
+
+        await until(stored)
+        good = await server.get(key)
+        rest_at = VECTOR_AT + int.from_bytes(good[2:VECTOR_AT], "little") + 8
+        await server.set(key, b"\xff" + good[1:] if broken == "form" else good[:rest_at] + b"not this")
+        found = await two.get()
+        assert (found.value.name, found.outcome) == ("one", "miss")
+        assert two.cache.plans["item"].counts.unreadable == 1
+
+        async def readable() -> bool:
+            return (await server.get(key))[:1] == good[:1]
+
+        await until(readable)
+
+
+async def test_identitycache_a_value_of_code_with_other_fields_is_a_miss(shelf: Shelf) -> None:
+    """A deploy changes what is cached and nobody raises the version: neither side is given the other's value."""
+
+    class Shelved(Item, frozen=True):
+        """The item of the next version."""
+
+        room: str = "cellar"
+
+    async with shelf.process() as old:
+
+        async def load(on: object, key: ItemKey) -> Shelved:
+            return Shelved(**msgspec.structs.asdict(await old.loader.one(on, key)), room="attic")  # type: ignore[arg-type]
+
+        async with shelf.process(item={"value": Shelved, "load": load, "load_many": None}) as new:
+            await old.warm()
+            found = await new.get()
+            assert (found.outcome, found.value.room) == ("miss", "attic")
+            await new.warm()
+            assert await old.name() == await new.name() == "one"
+
+
+async def test_identitycache_what_must_be_right_is_read_past_the_cache(bare_shelf: Shelf) -> None:
+    """Not for money, says the README. Here: decisions read the primary, whatever the cache believes."""
+    async with bare_shelf.relay() as relay, bare_shelf.process() as one:
+        await one.warm()
+        await end(relay)
+        bare_shelf.psql("update items set name = 'unheard' where id = 1")
+        believed = await one.get()
+        assert (believed.value.name, believed.outcome) == ("one", "local")  # nobody could tell it yet
+        primary = one.database.reader(bare_shelf.clinic, primary=True)
+        assert (await find_item.one(primary, FindItem(bare_shelf.clinic, 1))).name == "unheard"  # type: ignore[union-attr]
 
 
 async def test_identitycache_the_invalidation_does_not_reach_the_cache(bare_shelf: Shelf) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from simulation import Faults, run
+from simulated import Faults
+from simulation import run
 
-from cito.core.cache import board, bumps, engine, fill, flights, loads, pulse, relay, resolve
+from cito.core.cache import board, bumps, engine, fill, flights, loads, pulse, relay, resolve, words
 from cito.core.cache.feed import Feed
 from cito.core.cache.local import LocalTier
 
@@ -39,16 +40,16 @@ def test_no_schedule_gives_a_read_older_than_allowed(seeds: range, steps: int, e
     outcomes: dict[str, int] = {}
     for seed in seeds:
         world = run(seed, steps)
-        assert not world.violations, f"seed {seed}, {world.faults}: {world.violations[:3]}"
-        for outcome, count in world.outcomes.items():
+        assert not world.judge.violations, f"seed {seed}, {world.faults}: {world.judge.violations[:3]}"
+        for outcome, count in (world.judge.outcomes | world.codes).items():
             outcomes[outcome] = outcomes.get(outcome, 0) + count
     assert min(outcomes[name] for name in ("local", "shared", "miss", "bypass")) > each * len(seeds)
 
 
 def test_a_seed_replays() -> None:
     first, second = run(3), run(3)
-    assert (first.reads, first.loop.now, first.database.versions) == (
-        second.reads,
+    assert (first.judge.reads, first.loop.now, first.database.versions) == (
+        second.judge.reads,
         second.loop.now,
         second.database.versions,
     )
@@ -126,6 +127,34 @@ def a_neighbours_failed_bump_is_not_heard_of(patch: Patch) -> None:
 
 def nobody_looks_at_the_board(patch: Patch) -> None:
     patch.setattr(board.Board, "look", lambda _self: None)
+
+
+def nobody_waits_for_the_word(patch: Patch) -> None:
+    async def confirmed(self: words.Words, number: int, _nodes: Any) -> bool:
+        self.unsaid(number)
+        return True
+
+    patch.setattr(words.Words, "confirmed", confirmed)
+
+
+def a_word_is_not_put_on_the_board(patch: Patch) -> None:
+    def told(self: engine.Cache, notes: Any) -> None:
+        self._ended([note.tag for note in notes])
+
+    patch.setattr(engine.Cache, "told", told)
+
+
+def a_node_listens_later_than_it_believes(patch: Patch) -> None:
+    real = Feed._ask
+
+    async def ask(self: Feed, connection: Any, *command: Any) -> Any:
+        if command[0] != "SSUBSCRIBE":
+            return await real(self, connection, *command)
+        loop = asyncio.get_running_loop()
+        loop.call_later(5, lambda: connection._open and loop.create_task(real(self, connection, *command)))
+        return command[1]
+
+    patch.setattr(Feed, "_ask", ask)
 
 
 def any_copy_is_current(patch: Patch) -> None:
@@ -228,6 +257,9 @@ REMOVALS: list[tuple[Callable[[Patch], None], Faults]] = [
     (a_neighbours_witness_is_not_asked_for, Faults(failover=0.3)),
     (a_neighbours_failed_bump_is_not_heard_of, Faults(lost=0.1)),
     (nobody_looks_at_the_board, Faults()),
+    (nobody_waits_for_the_word, Faults()),
+    (a_word_is_not_put_on_the_board, Faults()),
+    (a_node_listens_later_than_it_believes, Faults(deaf=0.3)),
     (any_copy_is_current, Faults()),
     (the_slot_is_watched_after_the_read, Faults(slow=0.05)),
     (anybody_joins_any_flight, Faults(slow=0.05)),
@@ -243,6 +275,6 @@ REMOVALS: list[tuple[Callable[[Patch], None], Faults]] = [
 def test_without_this_defence_a_schedule_is_found_that_breaks(
     remove: Callable[[Patch], None], faults: Faults, monkeypatch: Patch
 ) -> None:
-    assert not run(1, faults=faults).violations
+    assert not run(1, faults=faults).judge.violations
     remove(monkeypatch)
-    assert any(run(seed, faults=faults).violations for seed in range(150))
+    assert any(run(seed, faults=faults).judge.violations for seed in range(150))
