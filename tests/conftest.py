@@ -18,6 +18,7 @@ import pytest
 from both_ways import both_ways
 from comparisons import Comparisons
 from psycopg import sql
+from shelf import make_template
 from support import Budgets, OpenSite, Site, alive, cloned, relayed
 
 from cito.core.app import create_app
@@ -85,6 +86,12 @@ def urls(home: Path) -> Iterator[Urls]:
     """Running servers, for speed not crash-safe; the database `cito` stays empty and is a template."""
     with running(home, durable=False) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def shelf_template(urls: Urls) -> str:
+    """The name of a database with the migrated tables of a shelf (`tests/shelf.py`) and its triggers."""
+    return make_template(urls)
 
 
 @pytest.fixture

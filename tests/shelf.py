@@ -19,6 +19,8 @@ from cito.core.cache import resolve, shared
 from cito.core.cache.engine import Cache
 from cito.core.cache.keyring import KeyFile
 from cito.core.clock import Clock
+from cito.core.database.invalidation import install
+from cito.core.database.migrations import migrate
 from cito.core.database.pool import Database
 from cito.core.database.query import Query, Statement
 from cito.core.database.sql import read_queries
@@ -300,6 +302,20 @@ class Shelf:
 
 
 SOURCES = [("core", files("cito.sql") / "core"), ("shelf", SHELF)]
+
+
+def make_template(urls: Urls) -> str:
+    """Make the database that every shelf is a copy of; returns its name."""
+    name = "template_shelf"
+    with psycopg.connect(urls.on("postgres").admin, autocommit=True) as admin:
+        admin.execute(f"create database {name} owner cito_owner template cito strategy file_copy".encode())
+
+    async def prepare() -> None:
+        await migrate(urls.on(name).owner, SOURCES)
+        await install(urls.on(name).owner, INVALIDATIONS)
+
+    asyncio.run(prepare())
+    return name
 
 
 def crowd(shelf: Shelf, barrier: Any, loads: Any) -> None:

@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from .answering import Handler, answering
 
 
 class Collector:
@@ -58,11 +59,8 @@ class Collector:
 def collector() -> Iterator[Collector]:
     found = Collector()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+    class Taking(Handler):
+        def take(self, body: bytes) -> None:
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             if found.mode == "hang":
@@ -76,22 +74,10 @@ def collector() -> Iterator[Collector]:
             if found.mode == "ok":
                 found.bodies.append((self.path, body))
                 found.headers.append({key.lower(): value for key, value in self.headers.items()})
-            self.send_response({"unavailable": 503, "refuse": 400}.get(found.mode, 200))
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer({"unavailable": 503, "refuse": 400}.get(found.mode, 200))
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    found.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield found
-    finally:
-        found.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(Taking) as found.port:
+        try:
+            yield found
+        finally:
+            found.released.set()

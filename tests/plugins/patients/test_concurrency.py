@@ -55,7 +55,7 @@ def test_opposite_changes_of_status_wait_for_each_other(domain: Any, times: int)
     with psycopg.connect(domain.owner, autocommit=True) as owner:
         owner.execute(
             "insert into patient (clinic_id, id, mrn, family_name, status)"
-            " select %s, uuidv7(), 'W' || n, 'Waiting', case when n <= 2 then 'active' else 'inactive' end"
+            " select %s, gen_random_uuid(), 'W' || n, 'Waiting', case when n <= 2 then 'active' else 'inactive' end"
             " from generate_series(1, 4) as n",
             (CLINIC,),
         )

@@ -87,7 +87,7 @@ async def test_the_thousandth_is_the_last(clinics: Site) -> None:
     with psycopg.connect(clinics.urls.owner, autocommit=True) as owner:
         owner.execute(
             "insert into patient (clinic_id, id, mrn, given_name, family_name)"
-            " select %s, uuidv7(), 'C-' || n, 'Crowd', 'Member' || mod(n, 40) from generate_series(1, 1100) as n",
+            " select %s, gen_random_uuid(), 'C-' || n, 'Crowd', 'Member' || mod(n, 40) from generate_series(1, 1100) as n",
             (OTHER_CLINIC,),
         )
     headers = clinics.headers(clinic=OTHER_CLINIC)
