@@ -15,7 +15,7 @@ import msgspec
 
 from cito.observability.alert import Alert, Severity
 from cito.observability.metrics import Slice
-from cito.observability.rules import Rule, Share, View
+from cito.observability.rules import Rule, Share, State, View
 
 CALM_SECONDS = 5.0
 QUICK_SECONDS = (
@@ -59,6 +59,17 @@ class Engine:
         self._calm: dict[tuple[str, str], float] = {}
         self.firing: dict[tuple[str, str], Alert] = {}
         self.recent: deque[Alert] = deque(maxlen=RECENT)
+
+    def take_over(self, firing: Iterable[Alert], recent: Iterable[Alert]) -> None:
+        """Go on where the process that judged before has stopped: what fires is not told again, and its end is."""
+        calm = {
+            (rule.name, rule.subject): rule.calm_seconds for rule in self._rules if isinstance(rule, State)
+        }
+        for alert in firing:
+            key = (alert.name, alert.subject)
+            self.firing[key] = alert
+            self._calm[key] = calm.get(key, LONG_CALM_SECONDS)
+        self.recent.extend(recent)
 
     def evaluate(self, window: Window, now: float, extra: Iterable[Finding] = ()) -> list[Alert]:
         """Look at all rules; return the alerts that began or ended.

@@ -78,7 +78,9 @@ class Leader:
         self._board = b""
 
     def start(self) -> None:
-        """Start asking; the rest happens in `tick`."""
+        """Take over what fires, and start asking; the rest happens in `tick`."""
+        before = read_board(self._node)
+        self.engine.take_over(before.firing, before.recent)
         self._asking = asyncio.create_task(self._ask(), name="cito-facts")
         if self.webhook is not None:
             self.webhook.start()
@@ -151,7 +153,7 @@ def read_board(node: Node) -> Board:
     """Return what the leading process has made known; empty before there is one."""
     try:
         return msgspec.json.decode((node.folder / "board.json").read_bytes(), type=Board)
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError):  # none yet, or another release's
         return Board()
 
 

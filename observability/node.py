@@ -11,12 +11,16 @@ import fcntl
 import os
 from pathlib import Path
 
+import msgspec
+
+from cito.observability import catalog as c
 from cito.observability.metrics import Labels, Slice
 from cito.observability.notes import Note
 from cito.observability.slots import Reader, Slot, Writer
 
 MAX_SLOTS = 64
 _MINUTES = 2  # the tier whose buckets are a minute long
+_ASKED_PARTS = frozenset({"cache", "relay"})  # of which `facts` asks
 _STATED_SECONDS = 10.0  # a gauge that was not stated for so long belongs to a process that is gone
 
 
@@ -57,6 +61,17 @@ class Node:
         others = {number: reader.slot for number, reader in self._readers.items()}
         return dict(sorted({self.number: self._writer.slot, **others}.items()))
 
+    def totals(self, now: float) -> dict[int, Slice]:
+        """Return what each process has counted since it started, and its gauges as far as it still states them."""
+        found = {}
+        for number, slot in self.slots().items():
+            living = slot.timeline.gauges(_STATED_SECONDS, now)
+            gauges = {
+                metric: {k: value for k, (_, value) in values.items()} for metric, values in living.items()
+            }
+            found[number] = msgspec.structs.replace(slot.total, gauges=gauges)
+        return found
+
     def window(self, seconds: float, now: float) -> Slice:
         """Return the node's counts of the last `seconds`, with the gauges as they are now."""
         merged = Slice(start=now - seconds, seconds=seconds)
@@ -74,14 +89,20 @@ class Node:
         return merged
 
     def gauges(self, now: float) -> dict[str, dict[Labels, float]]:
-        """Return what the living processes state now, summed over them."""
-        sums: dict[str, dict[Labels, float]] = {}
+        """Return what the living processes state now: summed over them, or the latest word of whoever leads."""
+        stated: dict[str, dict[Labels, list[tuple[float, float]]]] = {}
         for slot in self.slots().values():
             for metric, values in slot.timeline.gauges(_STATED_SECONDS, now).items():
-                known = sums.setdefault(metric, {})
-                for labels, value in values.items():
-                    known[labels] = known.get(labels, 0.0) + value
-        return sums
+                known = stated.setdefault(metric, {})
+                for labels, timed in values.items():
+                    known.setdefault(labels, []).append(timed)
+        return {
+            metric: {
+                labels: max(timed)[1] if _one_says(metric, labels) else sum(value for _, value in timed)
+                for labels, timed in values.items()
+            }
+            for metric, values in stated.items()
+        }
 
     def series(self, seconds: float, now: float) -> list[Slice]:
         """Return the node's buckets of the last `seconds`, oldest first."""
@@ -117,6 +138,11 @@ class Node:
         if self._leader is not None:
             os.close(self._leader)
             self._leader = None
+
+
+def _one_says(metric: str, labels: Labels) -> bool:
+    """Whether only the leading process states a gauge: the word of one that led before must not be added to it."""
+    return metric == c.ALERTS or (metric == c.FIGURES and labels[0] in _ASKED_PARTS)
 
 
 def _free_slot(folder: Path) -> tuple[int, int]:

@@ -107,7 +107,7 @@ def root_handlers(watch: Callable[[], Watch]) -> tuple[ControllerRouterHandler, 
         here = watch()
         here.node.collect()
         openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
-        totals = {number: slot.total for number, slot in here.node.slots().items()}
+        totals = here.node.totals(here.wall())
         exposed = exposed_bounds(here.bounds, here.targets_ms)
         text = expose(totals, here.bounds, exposed, openmetrics=openmetrics)
         return Response(text, headers={"content-type": OPENMETRICS if openmetrics else TEXT})

@@ -58,12 +58,13 @@ class Timeline:
             merged.merge(bucket)
         return merged
 
-    def gauges(self, seconds: float, now: float) -> dict[str, dict[Labels, float]]:
-        """Return the last stated values of the last `seconds`, a minute at most."""
-        stated: dict[str, dict[Labels, float]] = {}
+    def gauges(self, seconds: float, now: float) -> dict[str, dict[Labels, tuple[float, float]]]:
+        """Return the last stated values of the last `seconds`, a minute at most, each behind its time."""
+        stated: dict[str, dict[Labels, tuple[float, float]]] = {}
         for bucket in self._since(0, now - seconds, now):
             for metric, values in bucket.gauges.items():
-                stated.setdefault(metric, {}).update(values)
+                timed = {labels: (bucket.start, value) for labels, value in values.items()}
+                stated.setdefault(metric, {}).update(timed)
         return stated
 
     def series(self, seconds: float, now: float) -> list[Slice]:

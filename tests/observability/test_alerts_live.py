@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import psycopg
 from support import OpenSite
 
 from cito.core.settings import ObservabilitySettings
+from cito.observability.alert import Alert
+from cito.observability.leader import Board
 
 from .webhook_server import receiver
 
@@ -17,6 +21,25 @@ async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - it happens in a thread
             await asyncio.sleep(0.01)
+
+
+async def test_what_fired_when_the_judge_died_is_ended_by_the_next(open_site: OpenSite, home: Path) -> None:
+    own_home = home / "taken-over"
+    folder = own_home / "run" / "telemetry" / "none"
+    folder.mkdir(parents=True)
+    lost, recent = (
+        Alert("id1", "cache_cpu", "cache", "ticket", "firing", "busy", "90%", "80%", 1.0, 2.0),
+        Alert("id0", "error_rate", "x", "page", "resolved", "failed", "5%", "1%", 0.0, 0.5, 1.0),
+    )
+    (folder / "board.json").write_bytes(msgspec.json.encode(Board(firing=[lost], recent=[recent])))
+    with receiver() as got:
+        settings = ObservabilitySettings(webhook_url=got.url)
+        async with open_site(plugins=(), home=own_home, observability=settings) as own:
+            await until(lambda: bool(got.taken))
+            answer = await own.client.get("/api/admin/performance", headers=own.headers("admin"))
+    (told,) = [one.alert for one in got.taken]
+    assert (told["id"], told["status"]) == ("id1", "resolved")
+    assert [alert["id"] for alert in answer.json()["alerts"]] == ["id1", "id0"]
 
 
 async def test_a_query_that_waits_for_a_lock_is_reported_with_everything_known(

@@ -42,6 +42,30 @@ def test_every_process_sees_what_all_have_counted(tmp_path: Path, made: Made) ->
         assert window.gauges[c.MEMORY][()] == 200.0
 
 
+def test_the_word_of_who_led_before_is_not_added_to_that_of_who_leads_now(tmp_path: Path) -> None:
+    one, other = Node(tmp_path, BOUNDS), Node(tmp_path, BOUNDS)
+    for node, at, share in ((one, NOW - 3, 0.5), (other, NOW, 0.6)):
+        metrics = Metrics(BOUNDS)
+        metrics.cut(at - 0.5)
+        metrics.set(c.FIGURES, ("cache", "memory_share"), share)
+        metrics.set(c.FIGURES, ("local_cache", "entries"), 7)
+        metrics.set(c.ALERTS, ("cache_cpu",), 1)
+        node.publish(metrics.cut(at))
+    one.collect()
+    figures = one.gauges(NOW)[c.FIGURES]
+    assert figures["cache", "memory_share"] == 0.6
+    assert figures["local_cache", "entries"] == 14  # each process has its own
+    assert one.gauges(NOW)[c.ALERTS] == {("cache_cpu",): 1}
+
+
+def test_the_gauges_of_a_process_that_is_gone_are_not_exposed_for_ever(tmp_path: Path, made: Made) -> None:
+    node = Node(tmp_path, BOUNDS)
+    node.publish(counted(made, "a", 3, NOW))
+    for seconds, gauges in ((5, {c.MEMORY: {(): 100.0}}), (60, {})):
+        total = node.totals(NOW + seconds)[0]
+        assert (requests(total), total.gauges) == (3, gauges)
+
+
 def test_windows_forget_and_totals_do_not(tmp_path: Path, made: Made) -> None:
     node = Node(tmp_path, BOUNDS)
     node.publish(counted(made, "a", 3, NOW - 400))
