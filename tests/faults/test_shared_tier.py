@@ -121,18 +121,24 @@ async def test_failed_over_to_a_replica_that_lost_the_last_stamps(shelf: Shelf, 
         assert two.cache._resolver.pulse.epoch != epoch
 
 
-async def test_failed_over_before_the_relay_could_vouch_own_writes_are_read_through_the_whole_node(
-    unrelayed: Shelf, valkey: Valkey
+async def test_failed_over_before_the_relay_could_vouch_own_writes_are_read_through_every_node(
+    unrelayed: Shelf, valkey: Valkey, tmp_path: Path
 ) -> None:
     """The heartbeat is the same as before, and the old value is there under its old stamps: only witnesses tell."""
-    async with unrelayed.relay() as relay, unrelayed.process() as one, unrelayed.process() as two:
-        await one.warm()
-        await two.warm()
+    shelf = replace(unrelayed, deadline_ms=5_000)
+    async with (
+        shelf.relay() as relay,
+        shelf.process() as one,
+        shelf.process() as two,
+        shelf.elsewhere(tmp_path / "there").process() as far,
+    ):
+        for process in (one, two, far):
+            await process.warm()
         await end(relay)
         before = await valkey.snapshot()
         await one.rename("acknowledged and lost")
         await valkey.fail_over(before)
-        for process in (two, one):
+        for process in (far, two, one):
             assert await process.name() == "acknowledged and lost"
 
 
