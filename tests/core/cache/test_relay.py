@@ -103,7 +103,9 @@ async def test_a_heartbeat_moved_by_somebody_else_is_followed_or_begun_anew(bare
         bare_shelf.psql("update items set name = 'noted'")
         await led.relay.step()
         assert (led.relay.counts.epochs, led.relay.counts.beats) == (1, 0)
-        assert bare_shelf.psql("select counter from cito.relay") == [(8,)]  # the next one vouches for the notes
+        assert bare_shelf.psql("select counter from cito.relay") == [
+            (8,)
+        ]  # the next one vouches for the notes
         await led.relay.step()
         assert (await led.tier.heartbeat())[16:] == b"8"
         found = await led.tier.heartbeat()
