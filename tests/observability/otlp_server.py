@@ -23,6 +23,7 @@ class Collector:
         self.mode = "ok"
         self.bodies: list[tuple[str, bytes]] = []
         self.headers: list[dict[str, str]] = []
+        self.raw: list[bytes] = []  # bodies as they were sent, packed
         self.released = threading.Event()
         self.port = 0
 
@@ -61,6 +62,7 @@ def collector() -> Iterator[Collector]:
 
     class Taking(Handler):
         def take(self, body: bytes) -> None:
+            raw = body
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             if found.mode == "hang":
@@ -73,6 +75,7 @@ def collector() -> Iterator[Collector]:
                 return
             if found.mode == "ok":
                 found.bodies.append((self.path, body))
+                found.raw.append(raw)
                 found.headers.append({key.lower(): value for key, value in self.headers.items()})
             self.answer({"unavailable": 503, "refuse": 400}.get(found.mode, 200))
 
