@@ -16,13 +16,13 @@ from msgspec import structs
 from support import Site
 
 from cito.core.app import opened
-from cito.core.cache.keys import family_scope
+from cito.core.cache.keys import family_scope, value_shape
 from cito.core.clock import Clock
 from cito.core.context import Context
 from cito.core.telemetry import Record, What, current_record
 from cito.plugins.drugs import deciding, service
 from cito.plugins.drugs.cache import LOOKUP, NameKey
-from cito.plugins.drugs.models import Resolution, Status
+from cito.plugins.drugs.models import Drug, Resolution, Status
 
 ADMIN = "admin"
 
@@ -183,9 +183,9 @@ async def test_k7_guessing_pushes_nothing_out(context: Context, count: int) -> N
 
 
 def test_k8_another_model_is_another_key() -> None:
-    assert family_scope(LOOKUP.name, LOOKUP.version, None) != family_scope(
-        LOOKUP.name, LOOKUP.version + 1, None
-    )
+    shape, other = value_shape(Resolution), value_shape(Drug)
+    models = ((LOOKUP.version, shape), (LOOKUP.version + 1, shape), (LOOKUP.version, other))
+    assert len({family_scope(LOOKUP.name, *model, None) for model in models}) == 3
 
 
 async def test_b5_twenty_cold_names(
