@@ -64,6 +64,7 @@ class Session:
         headers = self._headers | more.pop("headers", {})
         answer = await self._site.client.request(method, f"/api/patients{path}", headers=headers, **more)
         self._seen[f"{answer.status_code}"] += 1
+        assert answer.status_code < 500, answer.text
         if method == "GET":
             self._seen["read"] += 1
             self._seen[TIER.findall(answer.headers["server-timing"])[0]] += 1
