@@ -128,11 +128,10 @@ async def test_identitycache_a_hook_after_the_commit_fails_before_the_invalidati
         await until(fresh)
 
 
-async def test_identitycache_the_request_ends_between_commit_and_invalidation(bare_shelf: Shelf) -> None:
+async def test_identitycache_the_request_ends_between_commit_and_invalidation(shelf: Shelf) -> None:
     """Its client went away, say: nothing more of it runs. What it has committed is told all the same."""
-    async with bare_shelf.relay() as relay, bare_shelf.process() as one, bare_shelf.process() as two:
+    async with shelf.process() as one, shelf.process() as two:
         await one.warm()
-        await end(relay)
         reached = asyncio.Event()
 
         async def hangs(_tags: object) -> None:
@@ -143,12 +142,11 @@ async def test_identitycache_the_request_ends_between_commit_and_invalidation(ba
         request = asyncio.create_task(two.rename("committed"))
         await reached.wait()
         await end(request)
-        async with bare_shelf.relay():
 
-            async def fresh() -> bool:
-                return await one.name() == "committed"
+        async def fresh() -> bool:
+            return await one.name() == "committed"
 
-            await until(fresh)
+        await until(fresh)
 
 
 async def test_identitycache_a_network_blip_swallows_the_invalidation(shelf: Shelf, tmp_path: Path) -> None:
