@@ -152,7 +152,8 @@ async def test_identitycache_the_request_ends_between_commit_and_invalidation(sh
 async def test_identitycache_a_network_blip_swallows_the_invalidation(shelf: Shelf, tmp_path: Path) -> None:
     """The connection ends with the bump on it: nobody knows whether it arrived, and it has not."""
     async with blips(urlsplit(shelf.urls.cache).path, tmp_path / "proxy") as swallow:
-        far = replace(shelf, urls=replace(shelf.urls, cache=f"unix://{tmp_path / 'proxy'}"))
+        there = shelf.elsewhere(tmp_path / "there")
+        far = replace(there, urls=replace(shelf.urls, cache=f"unix://{tmp_path / 'proxy'}"))
         async with shelf.process() as one, far.process() as two:
             await one.warm()
             await two.warm()
