@@ -19,7 +19,7 @@ from cito.observability import catalog as c
 from cito.observability.alert import Alert
 from cito.observability.alerts import Engine
 from cito.observability.histogram import bounds_with
-from cito.observability.metrics import Metrics
+from cito.observability.metrics import Metrics, Slice
 from cito.observability.node import Node
 from cito.observability.rules import Rule, Share, rules_of
 from cito.observability.sinks import Webhook, signature, tell_log, webhook_secret
@@ -272,6 +272,20 @@ def test_any_count_of_what_must_not_happen(
 def test_requests_that_wait_for_a_connection(world: Clockwork) -> None:
     world.run(1, lambda metrics: metrics.set(c.POOL_COUNT, ("waiting",), 4))
     assert world.messages == [("pool_waiting", "database", "firing")]
+
+
+def test_long_windows_are_looked_at_now_and_then_and_short_ones_with_every_tick() -> None:
+    engine, asked = Engine(rules_of(REGISTRY, BOUNDS)), list[float]()
+
+    def window(seconds: float) -> Slice:
+        asked.append(seconds)
+        return Slice()
+
+    engine.evaluate(window, NOW)
+    asked.clear()
+    for tick in range(1, 21):
+        engine.evaluate(window, NOW + 10_000 + tick / 2)
+    assert (asked.count(5.0), asked.count(300.0), asked.count(3_600.0)) == (20, 2, 2)
 
 
 def alert(status: str = "firing") -> Alert:

@@ -152,6 +152,21 @@ def test_cumulative_metrics_grow_and_an_outage_loses_nothing(server: Collector, 
     assert (periodic.delayed, periodic.lost) == (3, 0)
 
 
+def test_what_alarms_look_at_is_added_up_and_no_error_is_a_figure_too(made: Made) -> None:
+    metrics = Metrics(BOUNDS)
+    for cache in ("local", "miss", ""):
+        record = made("get_medication")
+        record.cache = cache
+        metrics.fold(record)
+    for outcome in ("hit", "miss", "unheard-of"):
+        metrics.time(c.CACHE, ("family", "none", outcome), 1_000)
+    found = {(instrument.name, *labels): total for instrument, labels, total in sums.sums(metrics.cut(NOW))}
+    assert sorted(found.values()) == [0, 1, 1, 2, 2]
+    assert found[sums.ERRORS, "get_medication"] == 0
+    assert found[sums.CACHE_READS, "family"] == 2
+    assert found[sums.CACHE_MISSES, "family"] == 1
+
+
 def test_what_is_counted_during_a_delivery_that_fails_is_delivered_with_the_next(made: Made) -> None:
     delivered: list[int] = []
 

@@ -18,12 +18,13 @@ from .conftest import Made
 BOUNDS = bounds_with([])
 NOW = 1_800_000_000.0
 STATEMENT = "select name from people where clinic_id = $1"
+PETS = "select name from pets"
 INDEX = Index(name="people_clinic", table="people", serves=("find_people",), because="it is read by clinic")
 SCAN = Plan(("Seq Scan on people",), ("people",), ())
 
 
 def slow_queries() -> SlowQueries:
-    return SlowQueries({"find_people": STATEMENT}, {"find_people": 5.0}, [INDEX])
+    return SlowQueries({"find_people": STATEMENT, "find_pets": PETS}, {"find_people": 5.0}, [INDEX])
 
 
 def note(*, ms: float = 300, wait_ms: float = 0, times: int = 1, at: float = NOW) -> Note:
@@ -46,6 +47,7 @@ def test_the_likeliest_cause_is_named(noted: Note, plan: Plan, waited_ms: float,
     slow = slow_queries()
     slow.plans["find_people"] = plan
     slow.saw_blocked([Blocked(STATEMENT, waited_ms)] if waited_ms else [], NOW)
+    slow.saw_blocked([Blocked(PETS, 250)], NOW)  # that is another query's matter
     report = slow.report([noted], 4.0)
     assert report.cause.startswith(cause)
     assert (report.lock_wait_ms, report.statement, report.plan) == (waited_ms, STATEMENT, plan.lines)
