@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from shelf import Gate, Process, Shelf, until
 
-from cito.core.cache import engine
+from cito.core.cache import again
 from cito.core.cache.keyring import KeyFile
 from cito.core.declarations import Strategy
 
@@ -49,11 +49,11 @@ async def test_a_write_through_that_another_write_overtakes_is_not_believed(shel
 async def test_a_cache_that_is_closed_writes_nothing_through_any_more(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_AGAIN_SECONDS", 60.0)
+    monkeypatch.setattr(again, "_AGAIN_SECONDS", 60.0)
     async with shelf.process(item={"strategy": Strategy.WRITE_THROUGH}) as one:
         await one.warm()
         await one.rename("written")
-        (timer,) = one.cache._again.values()
+        (timer,) = one.cache._again._timers.values()
     assert timer.cancelled()
 
 
