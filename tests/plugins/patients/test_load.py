@@ -20,6 +20,7 @@ from cito.plugins.patients.clinics import DEMO_CLINICS
 from cito.plugins.patients.seed import load_clinics, load_patients
 
 USERS = 50
+LEAST_TURNS = 3  # of each, however busy the machine
 WRITES = 0.05
 """Share of all that users do. Of twenty writes, sixteen correct a detail, three register somebody, one a name."""
 TIER = re.compile(r'cache;desc="(\w+)"')
@@ -147,7 +148,9 @@ async def test_fifty_users(busy: Site, seconds: float, figure: Callable[[str], N
 
     async def user(number: int) -> None:
         session = Session(busy, number, acknowledged, seen)
-        while time.monotonic() < until:
+        turns = 0
+        while turns < LEAST_TURNS or time.monotonic() < until:
+            turns += 1
             await session.act()
             await asyncio.sleep(random.Random(number).random() * 0.4)
 
