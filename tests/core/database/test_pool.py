@@ -14,7 +14,7 @@ import pytest
 
 from cito.core.database import errors
 from cito.core.database import pool as pool_module
-from cito.core.database.connection import Command
+from cito.core.database.connection import Command, Connection
 from cito.core.database.connections import _WHO as WHO
 from cito.core.telemetry import Record, What, current_record
 
@@ -363,3 +363,18 @@ async def test_a_transaction_whose_plans_are_gone_is_not_committed_by_half(wards
                             await last(tx, wards.Rename(A, ward, "South"))
             left = await wards.unfiltered.all(database.reader(A), wards.Nothing())
             assert [each.name for each in left] == ["East"]
+
+
+async def test_an_opening_that_failed_leaves_room_for_the_next(wards, monkeypatch):
+    async def refused(*_: object) -> None:
+        raise errors.connection_lost("connect")
+
+    async with wards.open(pool_max=1) as database:
+        key = wards.WardKey(A, A)
+        wards.admin("select pg_terminate_backend(%s)", next(iter(database.pool._open)).backend_pid)
+        await until(lambda: database.figures().lost == 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, "open", refused)
+            with pytest.raises(errors.ConnectionLost):
+                await wards.find.one(database.reader(A), key)
+        assert await wards.find.one(database.reader(A), key) is None
