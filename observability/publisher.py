@@ -75,7 +75,6 @@ class Publisher:
 
     def tick(self) -> None:
         """State gauges, end the slice, publish and export it."""
-        self.recorder.settle()
         self.state()
         done = self.metrics.cut(self.wall())
         self.node.publish(done)

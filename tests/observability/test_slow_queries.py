@@ -64,7 +64,6 @@ def test_a_query_that_a_request_repeats_beyond_its_budget_is_one_finding(made: M
         record.runs["find_people"] = 6
         record.sites["find_people"] = "plugin/service.py:10 rows"
         recorder.take(record)
-    recorder.settle()
     counted = metrics.cut(NOW)
     assert counted.counters[c.REPEATS] == {("list", "find_people"): 1}
     slow = slow_queries()
