@@ -45,7 +45,7 @@ class Span(NamedTuple):
 
 def span_count(record: Record) -> int:
     """Return how many spans a record becomes."""
-    return 1 + len(record.events)
+    return 1 + sum(event.what is not What.LAG for event in record.events)
 
 
 def spans_of(record: Record) -> list[Span]:
@@ -57,6 +57,8 @@ def spans_of(record: Record) -> list[Span]:
     offset = began - record.start_ns  # from the monotonic clock to the wall clock
     open_: list[tuple[int, bytes]] = []  # containers around the present step: (end, span id)
     for what, name, start, spent, code, amount in sorted(record.events, key=_by_start):
+        if what is What.LAG:  # an age, no step: it began before the record did
+            continue
         end = start + spent
         while open_ and open_[-1][0] < end:
             open_.pop()

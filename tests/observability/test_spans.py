@@ -13,7 +13,7 @@ from cito.core.telemetry import Record, What
 from cito.observability.exporters.http import Endpoint
 from cito.observability.exporters.otlp_spans import trace_request
 from cito.observability.exporters.spool import QUEUE_RECORDS, Spool
-from cito.observability.spans import spans_of
+from cito.observability.spans import span_count, spans_of
 
 from .conftest import MS, Made, make
 from .otlp_server import Collector, collector
@@ -82,6 +82,14 @@ def test_spans_have_the_records_true_times_names_and_parents(made: Made) -> None
     assert query.end_ns - query.start_ns == 4 * MS
     assert query.template.attributes["db.query.summary"] == "find"
     assert query.template.error == "PoolFull"
+
+
+def test_how_old_news_was_is_no_span(made: Made) -> None:
+    record = made(
+        "relay", kind="relay", events=[(What.LAG, "commit_to_bump", -900, 900), (What.COMMIT, "", 0, 1)]
+    )
+    assert [span.template.name for span in spans_of(record)] == ["relay relay", "COMMIT"]
+    assert span_count(record) == 2
 
 
 def test_encoded_spans_say_what_the_spans_say(made: Made) -> None:
