@@ -42,6 +42,7 @@ async def test_stalled_one_deadline_once_then_nobody_waits(shelf: Shelf, valkey:
             assert shared(one).counts.trips == trips + 1  # all of them shared one wait
             assert not shared(one).available
             assert (await one.get(7)).outcome == "bypass"
+            assert await one.cache._stamps((b"any",)) == []  # the sampler tells what it found without them
             assert shared(one).counts.trips == trips + 1  # the breaker is open: no wait at all
             shelf.psql("update items set name = 'meanwhile'")
             await asyncio.sleep(one.item.max_staleness_seconds)

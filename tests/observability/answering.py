@@ -19,8 +19,10 @@ class Handler(BaseHTTPRequestHandler):
     def take(self, body: bytes) -> None:
         raise NotImplementedError
 
-    def answer(self, status: int) -> None:
+    def answer(self, status: int, retry_after: str = "") -> None:
         self.send_response(status)
+        if retry_after:
+            self.send_header("retry-after", retry_after)
         self.send_header("content-length", "0")
         self.end_headers()
 

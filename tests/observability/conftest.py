@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -10,6 +11,20 @@ from cito.core.telemetry import Event, Record, What
 
 MS = 1_000_000
 Made = Callable[..., Record]
+
+
+class Waits(threading.Event):
+    """An event whose every wait is over in a millisecond, and kept: `asked`, in seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is None:
+            return super().wait()
+        self.asked.append(timeout)
+        return super().wait(0.001)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.mode = "ok"
+        self.retry_after = ""  # said when it is unavailable
         self.bodies: list[tuple[str, bytes]] = []
         self.headers: list[dict[str, str]] = []
         self.raw: list[bytes] = []  # bodies as they were sent, packed
@@ -77,7 +78,10 @@ def collector() -> Iterator[Collector]:
                 found.bodies.append((self.path, body))
                 found.raw.append(raw)
                 found.headers.append({key.lower(): value for key, value in self.headers.items()})
-            self.answer({"unavailable": 503, "refuse": 400}.get(found.mode, 200))
+            if found.mode == "unavailable":
+                self.answer(503, found.retry_after)
+            else:
+                self.answer(400 if found.mode == "refuse" else 200)
 
     with answering(Taking) as found.port:
         try:

@@ -22,10 +22,10 @@ from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics, Slice
 from cito.observability.node import Node
 from cito.observability.rules import Rule, Share, rules_of
-from cito.observability.sinks import Webhook, signature, tell_log, webhook_secret
+from cito.observability.sinks import RETRY_SECONDS, Webhook, signature, tell_log, webhook_secret
 from cito.observability.timeline import Timeline
 
-from .conftest import Made
+from .conftest import Made, Waits
 from .webhook_server import receiver
 
 BOUNDS = bounds_with([50])
@@ -311,7 +311,7 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def test_webhooks_are_signed_retried_and_told_once() -> None:
     with receiver() as got:
-        got.failures = 2
+        got.refusals = [503, 503]
         hook = Webhook(got.url, b"shared")
         hook.start()
         hook.tell(alert())
@@ -327,9 +327,32 @@ def test_webhooks_are_signed_retried_and_told_once() -> None:
         assert abs(int(at) - one.at) < 5
 
 
+@pytest.mark.parametrize(
+    ("retry_after", "waits"),
+    [
+        ("", [*RETRY_SECONDS[:3], *RETRY_SECONDS[:2]]),  # what was taken begins anew
+        ("7", [7.0] * 5),
+        ("3600", [30.0] * 5),
+    ],
+)
+def test_a_webhook_waits_longer_each_time_and_as_long_as_the_receiver_says(
+    retry_after: str, waits: list[float]
+) -> None:
+    with receiver() as got:
+        got.refusals, got.retry_after = [503, 503, 503, 204, 503, 503], retry_after
+        hook = Webhook(got.url, b"shared")
+        hook._wake = timer = Waits()
+        hook.tell(alert())
+        hook.tell(alert("resolved"))
+        hook.start()
+        until(lambda: len(got.taken) == 2)
+        hook.stop()
+    assert timer.asked == waits
+
+
 def test_what_a_receiver_refuses_for_good_is_counted_and_holds_up_nothing() -> None:
     with receiver() as got:
-        got.failures, got.status = 1, 410
+        got.refusals = [410]
         hook = Webhook(got.url, b"shared")
         hook.start()
         hook.tell(alert())

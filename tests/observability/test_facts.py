@@ -9,16 +9,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import psycopg
 import redis
 from support import OpenSite
 from valkey import Valkey
 
+from cito.core.context import Context
 from cito.observability import catalog as c
 from cito.observability import plugin
 from cito.observability.facts import Facts
 from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics
+from cito.observability.watch import Watch
+
+from .conftest import make
 
 BUSY = "local n = 0 for i = 1, 300000 do n = n + i end return n"
 
@@ -74,3 +79,27 @@ async def test_the_database_is_asked_though_every_connection_is_taken(open_site:
         assert ("relay", "oldest_seconds") in leader.facts._metrics.current.gauges[c.FIGURES]
         await blocker.rollback()
         await asking
+
+
+async def test_a_process_that_answers_requests_lets_an_idle_one_judge(
+    open_site: OpenSite, tmp_path: Path
+) -> None:
+    async with open_site(plugins=()):
+        here = plugin.watch.context
+        settings = msgspec.structs.replace(here.settings, home=tmp_path)
+        context = Context(settings, here.registry, here.database, here.cache, here.clock)
+        busy, idle = Watch(context), Watch(context)
+        busy.recorder.take(make("get_patient"))
+        for _ in range(3):
+            busy.tick()
+        idle.tick()
+        busy.tick()
+        assert (busy._leads, idle._leads) == (False, True)
+        await idle.stopping()
+        idle.node.close()
+        for _ in range(4):
+            assert not busy._leads
+            busy.tick()
+        assert busy._leads  # there is no other
+        await busy.stopping()
+        busy.node.close()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from support import OpenSite
 
 from cito.core.declarations import Index
+from cito.core.embedded import Urls
 from cito.core.telemetry import Event, What
 from cito.observability import catalog as c
+from cito.observability import plugin
 from cito.observability.histogram import bounds_with
 from cito.observability.metrics import Metrics, Slice
 from cito.observability.notes import Note
 from cito.observability.recorder import Recorder
-from cito.observability.slow_queries import PLAN_SECONDS, Blocked, Plan, SlowQueries
+from cito.observability.slow_queries import PLAN_SECONDS, Blocked, Plan, SlowQueries, generic_plan
 
-from .conftest import Made
+from .conftest import Made, make
 
 BOUNDS = bounds_with([])
 NOW = 1_800_000_000.0
@@ -111,3 +116,28 @@ def test_a_report_waits_for_its_plan_but_not_for_ever() -> None:
     slow.plans["find_people"] = SCAN
     (finding,) = slow.findings([note()], lambda _: nothing, BOUNDS, NOW)
     assert finding.details["plan"] == SCAN.lines
+
+
+@pytest.mark.parametrize(
+    ("statement", "scanned"),
+    [("select prosrc from pg_proc", ("pg_proc",)), ("select amtype from pg_am", ())],
+)
+async def test_only_a_scan_of_a_large_table_is_a_cause(
+    urls: Urls, statement: str, scanned: tuple[str, ...]
+) -> None:
+    plan = await generic_plan(urls.app, statement)
+    assert plan.lines[0].startswith("Seq Scan")
+    assert plan.scanned == scanned
+
+
+async def test_a_plan_that_was_refused_is_not_asked_for_again(open_site: OpenSite) -> None:
+    async with open_site(plugins=()):
+        leader = plugin.watch.leader
+        leader._statements["gone"] = "select name from nowhere"
+        record = make("list", ms=900, events=[(What.QUERY, "gone", 0, 900)])
+        record.runs["gone"] = 1
+        plugin.watch.recorder.take(record)
+        plugin.watch.tick()
+        assert leader.slow.wanted_plans(leader._node.notes(), time.time()) == ["gone"]
+        await leader._learn_plans(time.time())
+        assert leader.slow.wanted_plans(leader._node.notes(), time.time()) == []

@@ -12,10 +12,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from cito.core.telemetry import Record, What
 from cito.observability.exporters.http import Endpoint
 from cito.observability.exporters.otlp_spans import trace_request
-from cito.observability.exporters.spool import QUEUE_RECORDS, Spool
+from cito.observability.exporters.spool import LINGER_SECONDS, QUEUE_RECORDS, Spool
 from cito.observability.spans import span_count, spans_of
 
-from .conftest import MS, Made, make
+from .answering import Handler, answering
+from .conftest import MS, Made, Waits, make
 from .otlp_server import Collector, collector
 
 RESOURCE = {"service.name": "cito", "service.instance.id": "0"}
@@ -192,6 +193,37 @@ def test_a_full_queue_refuses_and_counts(server: Collector) -> None:
     for _ in range(QUEUE_RECORDS + 10):
         out.offer(make("a"))
     assert (out.counts.dropped, out.waiting) == (10, QUEUE_RECORDS)
+
+
+def test_a_server_that_says_when_to_come_again_is_not_asked_before(server: Collector) -> None:
+    server.mode, server.retry_after = "unavailable", "7"
+    out = Spool(Endpoint(server.url("/v1/traces"), {}), trace_request, RESOURCE)
+    out._wake = timer = Waits()
+    out.offer(make("a"))
+    out.start()
+    until(lambda: len(timer.asked) >= 4)
+    server.mode = "ok"
+    out.stop()
+    assert timer.asked[:4] == [LINGER_SECONDS, 7.0, 7.0, 7.0]
+    assert (out.counts.exported, out.counts.dropped) == (1, 0)
+
+
+def test_a_kept_connection_that_the_server_has_closed_is_no_failure_and_a_fresh_one_is() -> None:
+    tries: list[bytes] = []
+
+    class Closing(Handler):
+        def take(self, body: bytes) -> None:
+            tries.append(body)
+            if body != b"cut":
+                self.answer(200)
+            self.close_connection = True  # without saying so
+
+    with answering(Closing) as port:
+        endpoint = Endpoint(f"http://127.0.0.1:{port}/", {})
+        assert [endpoint.post(body, {}).taken for body in (b"one", b"two")] == [True, True]
+        endpoint.close()
+        assert endpoint.post(b"cut", {}).retry
+    assert tries == [b"one", b"two", b"cut"]
 
 
 def test_what_the_server_refuses_for_good_is_dropped_not_repeated(server: Collector) -> None:

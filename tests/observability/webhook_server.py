@@ -26,8 +26,8 @@ class Received:
 @dataclass
 class Receiver:
     url: str = ""
-    failures: int = 0  # so many messages are refused first
-    status: int = 503  # and so they are answered
+    refusals: list[int] = field(default_factory=list)  # how the next tries are answered; 204: taken
+    retry_after: str = ""  # said with each refusal
     tries: list[Received] = field(default_factory=list)
     taken: list[Received] = field(default_factory=list)
 
@@ -40,11 +40,10 @@ def receiver() -> Iterator[Receiver]:
         def take(self, body: bytes) -> None:
             got = Received(time.time(), body, {key.lower(): value for key, value in self.headers.items()})
             found.tries.append(got)
-            refuse = found.failures > 0
-            found.failures -= refuse
-            if not refuse:
+            status = found.refusals.pop(0) if found.refusals else 204
+            if status == 204:
                 found.taken.append(got)
-            self.answer(found.status if refuse else 204)
+            self.answer(status, found.retry_after if status != 204 else "")
 
     with answering(Taking) as port:
         found.url = f"http://127.0.0.1:{port}/alerts"

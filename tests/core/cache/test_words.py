@@ -16,8 +16,9 @@ from shelf import Process, Shelf, tag, until
 from valkey import stopped
 
 from cito.core.cache import feed, words
-from cito.core.cache.board import Board
+from cito.core.cache.board import Board, Note
 from cito.core.cache.feed import Feed
+from cito.core.cache.keys import Names
 from cito.core.cache.words import WordCounts, Words
 from cito.core.settings import CacheSettings
 from cito.core.telemetry import Record, What, current_record
@@ -235,6 +236,67 @@ async def test_without_its_feed_a_process_does_not_wait_for_answers_it_cannot_he
             return await far.name() == "new"
 
         await until(fresh)
+
+
+def part(node: bytes, told: list[Note] | None = None, bound_seconds: float = 60.0) -> Words:
+    """One process's part, without a feed: a test carries its words and answers."""
+    names = Names(b"s" * 32, "test")
+    return Words(
+        names,
+        node,
+        names.witness_prefix + b"of " + node,
+        tell=lambda notes: None if told is None else told.extend(notes),
+        listening=lambda: True,
+        bound_seconds=bound_seconds,
+    )
+
+
+async def test_every_node_is_waited_for_but_none_that_has_answered_already() -> None:
+    one, nodes = part(b"1"), [part(b"2"), part(b"3"), part(b"4")]
+    text = one.word(1, [b"tag"]).text
+    early, next_one, last = [node._told(text)[1] for node in nodes]
+    one._answered(early)
+    waiting = asyncio.create_task(one.confirmed(1, [node._node for node in nodes]))
+    await asyncio.sleep(0)
+    one._answered(next_one)
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    assert not done
+    one._answered(last)
+    assert await waiting
+    text = one.word(2, [b"tag"]).text
+    one._answered(nodes[0]._told(text)[1])
+    async with asyncio.timeout(30):
+        assert await one.confirmed(2, [nodes[0]._node])
+    assert not one._asked
+
+
+async def test_a_process_that_was_paused_beyond_the_bound_looks_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(words, "_GRACE_SECONDS", 60.0)
+    one, other = part(b"1", bound_seconds=0.0), part(b"2")
+    _, answer = other._told(one.word(1, [b"tag"]).text)
+    waiting = asyncio.create_task(one.confirmed(1, [other._node]))
+    await asyncio.sleep(0.01)  # it is over
+    one._answered(answer)
+    assert await waiting
+
+
+def test_a_word_is_put_on_the_board_once_however_many_hear_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "_REMEMBERED", 2)
+    told: list[Note] = []
+    other = part(b"2", told)
+
+    def tell(number: int) -> list[int]:
+        told.clear()
+        text = words._encode(words._Text(number, b"w", b"a", [b"tag"]))
+        other._told(text)
+        return [note.number for note in told]
+
+    assert (tell(1), tell(1)) == ([1], [])
+    other.heard([Note(2, b"tag", b"w")])  # another process of the node has read it
+    assert tell(2) == []
+    assert (tell(3), tell(2), tell(1)) == ([3], [], [1])  # of so many it is known
 
 
 def test_a_node_is_who_shares_the_memory_of_its_board(tmp_path: Path) -> None:

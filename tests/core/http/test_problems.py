@@ -68,6 +68,12 @@ async def test_only_json_in_utf8_is_taken(client: httpx.AsyncClient, site: Site,
     check(await client.post("/api/things", content=b'{"name": "a"}', headers=headers), 415)
 
 
+@pytest.mark.parametrize("kind", ["Application/JSON", 'application/json ; charset="UTF-8"'])
+async def test_json_is_taken_however_it_is_named(client: httpx.AsyncClient, site: Site, kind: str) -> None:
+    headers = site.headers() | {"Content-Type": kind}
+    assert (await client.post("/api/things", content=b'{"name": "a"}', headers=headers)).status_code == 201
+
+
 async def test_a_compressed_body_is_refused(client: httpx.AsyncClient, site: Site) -> None:
     headers = site.headers() | JSON | {"Content-Encoding": "gzip"}
     check(await client.post("/api/things", content=b'{"name": "a"}', headers=headers), 415)

@@ -7,6 +7,7 @@ import pytest
 
 from cito.plugins.clinical.dosing import parse_timing
 from cito.plugins.clinical.vocabulary import Allergy, Severity
+from cito.plugins.drugs import triage_rules
 from cito.plugins.drugs.models import Drug
 from cito.plugins.drugs.triage import triage
 from cito.plugins.drugs.triage_models import Allergen, Order, Route, Taken
@@ -79,6 +80,25 @@ def test_rule_data_speaks_of_what_the_vocabulary_has(demo_drugs):
     assert set(rules.allergy_classes) <= slugs
     reached = {group for drug in demo_drugs for group in rules.groups_of(drug)}
     assert reached == set(rules.members)
+
+
+@pytest.mark.parametrize(
+    ("file", "written", "instead", "because"),
+    [
+        ("allergy_classes.tsv", "\npenicillin\t", "\nPenicillin\t", "Penicillin is no slug"),
+        ("allergy_classes.tsv", "; pcn\tbeta_lactam\t", "; pcn\tlactam\t", "its parent lactam"),
+    ],
+)
+def test_rule_data_that_contradicts_itself_is_refused(monkeypatch, file, written, instead, because):
+    read = triage_rules._text
+    assert written in read(file)
+    monkeypatch.setattr(
+        triage_rules,
+        "_text",
+        lambda name: read(name).replace(written, instead) if name == file else read(name),
+    )
+    with pytest.raises(ValueError, match=because):
+        load_rules.__wrapped__()
 
 
 @pytest.mark.parametrize(

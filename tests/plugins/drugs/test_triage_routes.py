@@ -14,6 +14,9 @@ import pytest
 from msgspec import convert
 from support import CLINIC, OTHER_CLINIC, Site
 
+from cito.core.database.connection import Command
+from cito.core.database.pool import Database
+from cito.core.database.replicas import Replicas
 from cito.core.declarations import Answer
 from cito.core.registry import Owned, Registry
 from cito.plugins.clinical.vocabulary import (
@@ -222,6 +225,23 @@ async def test_overrides_need_a_reason_and_are_kept(case_site: Site) -> None:
     assert not any(reason.encode() in journal for journal in journals)
     missing = f"{URL}/01900000-0000-7000-8000-00000000dead/override"
     assert (await case_site.client.post(missing, json={"reason": reason}, headers=doctor)).status_code == 404
+
+
+async def test_a_decision_is_read_from_the_primary(case_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = (await ask(case_site, "morphine")).json()
+    left_to_replicas: list[str] = []
+
+    async def read(
+        _replicas: Replicas, _database: Database, _scope: Command, command: Command
+    ) -> tuple[bool, None]:
+        left_to_replicas.append(command.name)
+        return False, None
+
+    monkeypatch.setattr(Replicas, "__bool__", lambda _: True)
+    monkeypatch.setattr(Replicas, "read", read)
+    doctor = case_site.headers("doctor")
+    assert (await case_site.client.get(f"{URL}/{asked['id']}", headers=doctor)).status_code == 200
+    assert "find_prescription_request" not in left_to_replicas
 
 
 async def test_another_clinic_sees_and_decides_nothing(case_site: Site) -> None:
