@@ -73,9 +73,17 @@ def stats(context: typer.Context, *, json: Json = False) -> None:
         found = {"families": families, "processes": processes, "relay": relay}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
         return
-    show(families, title="Cache families", as_json=False)
-    show(processes, title="Processes", as_json=False)
+    show(busy(families), title="Cache families", as_json=False)
+    show(busy(processes), title="Processes", as_json=False)
     show([msgspec.structs.asdict(relay)] if relay else [], title="Relay", as_json=False)
+
+
+def busy(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out counts that are zero in all rows, so that a terminal of 80 columns shows the others unbroken."""
+    return [
+        {name: row[name] for name in row if any(other[name] or other[name] is False for other in rows)}
+        for row in rows
+    ]
 
 
 @app.command()

@@ -22,6 +22,7 @@ from cito.core.cache.report import agreements, encode, hit_rate, nines, report_o
 from cito.core.cache.sampler import Sampler
 from cito.core.cache.shared import SharedTier
 from cito.core.cli import app
+from cito.core.commands.cache import busy
 from cito.core.telemetry import Record, What, current_record
 
 
@@ -170,6 +171,16 @@ async def test_the_acl_allows_all_that_is_needed_and_nothing_else(shelf: Shelf) 
 
 def _with_cache(urls: Any, cache: str) -> Any:
     return replace(urls, cache=cache)
+
+
+def test_what_never_happened_takes_no_column() -> None:
+    rows = [
+        {"family": "a", "loads": 0, "stale": 0, "feed": False, "newsSeconds": None},
+        {"family": "b", "loads": 3, "stale": 0, "feed": False, "newsSeconds": None},
+    ]
+    assert busy(rows) == [
+        {"family": name, "loads": loads, "feed": False} for name, loads in (("a", 0), ("b", 3))
+    ]
 
 
 async def test_the_commands(open_site: OpenSite, monkeypatch: pytest.MonkeyPatch) -> None:
