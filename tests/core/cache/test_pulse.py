@@ -35,16 +35,25 @@ def test_a_heartbeat_that_stands_still_proves_nothing() -> None:
     assert pulse.as_of == UNKNOWN
 
 
-def test_a_heartbeat_that_falls_starts_the_evidence_anew() -> None:
+def test_a_heartbeat_that_falls_starts_the_evidence_anew_beyond_where_it_was() -> None:
     pulse = Pulse()
     for at in range(10):
         pulse.seen(beat(at), at, at + 0.1)
-    pulse.seen(beat(3), 10.0, 10.1)
+    # Back to a replica, on, and on to another one that knows more.
+    for at, counter in enumerate((3, 4, 5, 9), 10):
+        pulse.seen(beat(counter), at, at + 0.1)
+        assert pulse.as_of == UNKNOWN
+    pulse.seen(beat(10), 14.0, 14.1)
     assert pulse.as_of == UNKNOWN
-    pulse.seen(beat(4), 11.0, 11.1)
-    assert pulse.as_of == UNKNOWN
-    pulse.seen(beat(5), 12.0, 12.1)
-    assert pulse.as_of == 10.0
+    pulse.seen(beat(11), 15.0, 15.1)
+    assert pulse.as_of == 13.0
+
+
+def test_another_epoch_knows_of_no_fall() -> None:
+    pulse = Pulse()
+    for at, heartbeat in enumerate((beat(9), beat(3), beat(1, OTHER), beat(2, OTHER), beat(3, OTHER))):
+        pulse.seen(heartbeat, at, at + 0.1)
+    assert pulse.as_of == 2.0
 
 
 def test_an_answer_that_was_overtaken_is_no_fall() -> None:
