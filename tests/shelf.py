@@ -334,3 +334,15 @@ def crowd(shelf: Shelf, barrier: Any, loads: Any) -> None:
             loads.put(one.loader.loads)
 
     asyncio.run(main())
+
+
+def far_process(shelf: Shelf, ready: Any) -> None:
+    """A process of another node, until it is ended."""
+
+    async def main() -> None:
+        async with shelf.process() as far:
+            await far.warm()
+            ready.set()
+            await asyncio.Event().wait()
+
+    asyncio.run(main())

@@ -73,7 +73,10 @@ class Board:
         self._own.leave()
 
     def tell(self, notes: Sequence[Note]) -> None:
-        """Put notes on the board: every read of the node that begins after this has returned knows them."""
+        """Put notes on the board: every read of the node that begins after this has returned knows them.
+
+        Without notes: knows what others have put there.
+        """
         for note in notes:
             self._own.write(note)
         self._signal()

@@ -24,7 +24,7 @@ Ranges = Mapping[bytes, tuple[int, int]]
 
 
 class Bumps:
-    """The recent bumps of this process and of those on its node."""
+    """The recent bumps of this process, of the others on its node, and of the nodes whose words it has heard."""
 
     def __init__(self) -> None:
         self._doubted: dict[bytes, float] = {}
@@ -63,6 +63,11 @@ class Bumps:
                 continue
             if self._recent.get(tag) is bump:
                 del self._recent[tag]
+
+    def vouched(self, as_of: float) -> None:
+        """Forget what the relay has vouched for: also where nobody reads, and a process is only told."""
+        self._recent = {tag: bump for tag, bump in self._recent.items() if bump.since >= as_of}
+        self._doubted = {tag: since for tag, since in self._doubted.items() if since >= as_of}
 
     def in_doubt(self, tags: Iterable[bytes], as_of: float) -> bool:
         """Whether a bump of one of the tags was lost and the relay has not made up for it yet."""

@@ -393,5 +393,6 @@ class Cache:
     def vouched(self, as_of: float) -> None:
         """Take in the moment (monotonic seconds) up to which everything has been told."""
         self._fed_as_of = as_of
+        self._resolver.bumps.vouched(self._resolver.pulse.as_of)
         for plan in self.plans.values():
             plan.vouched_until = as_of + plan.family.max_staleness_seconds

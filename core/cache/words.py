@@ -111,7 +111,7 @@ class Words:
         self._bound = bound_seconds
         self._asked: dict[int, _Question] = {}
         self._silent: dict[bytes, float] = {}
-        self._known: OrderedDict[tuple[bytes, int], None] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
         self.channels = {self._node: self._told, self._own: self._answered}
         self.counts = WordCounts()
 
@@ -170,7 +170,10 @@ class Words:
         loop.call_later(_GRACE_SECONDS, done.cancel)
 
     def _answered(self, text: bytes) -> None:
-        answer = _decode_answer(text)
+        try:
+            answer = _decode_answer(text)
+        except msgspec.DecodeError:
+            return
         question = self._asked.get(answer.number)
         if question is not None:
             question.answered.add(answer.node)
@@ -181,22 +184,25 @@ class Words:
 
     def heard(self, notes: Sequence[Note]) -> None:
         """Take in what is on the board of this node: of that, its reads know."""
-        for note in notes:
-            self._know(note.witness, note.number)
+        for number, tag, witness in notes:
+            self._known[witness, number] = tag
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
 
-    def _told(self, text: bytes) -> tuple[bytes, bytes]:
-        """Take in a word; returns where to answer, and what."""
-        word = _decode_word(text)
+    def _told(self, text: bytes) -> tuple[bytes, bytes] | None:
+        """Take in a word; returns where to answer, and what. One of another version is not answered."""
+        try:
+            word = _decode_word(text)
+        except msgspec.DecodeError:
+            return None
         self.counts.heard += 1
-        if (word.witness, word.number) not in self._known:
-            self._know(word.witness, word.number)
-            self._tell([Note(word.number, tag, word.witness) for tag in word.tags])
+        notes = [Note(word.number, tag, word.witness) for tag in word.tags]
+        # A neighbour that put them on the board may have ended on the way: they are all there if the last one is,
+        # and the others of this node look only when they are made to.
+        there = self._known.get((word.witness, word.number)) in word.tags[-1:]
+        self._tell([] if there else notes)
+        self.heard(notes)
         return word.answer_to, _encode(_Answer(word.number, self._node))
-
-    def _know(self, witness: bytes, number: int) -> None:
-        self._known[witness, number] = None
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Connection, Redis
-from shelf import Process, Shelf, tag, until
+from shelf import Process, Shelf, far_process, tag, until
 from valkey import stopped
 
 from cito.core.cache import feed, words
@@ -151,18 +151,6 @@ async def test_a_commit_of_thousands_of_tags_is_one_word(shelf: Shelf, tmp_path:
         await one.cache.committed([tag(shelf, number) for number in range(5000)])
         assert counts(far).heard == counts(one).confirmed == 1
         assert await far.name() == "new"
-
-
-def far_process(shelf: Shelf, ready: Any) -> None:
-    """A process of another node, until it is ended."""
-
-    async def main() -> None:
-        async with shelf.process() as far:
-            await far.warm()
-            ready.set()
-            await asyncio.Event().wait()
-
-    asyncio.run(main())
 
 
 @asynccontextmanager
@@ -309,3 +297,74 @@ def test_a_node_is_who_shares_the_memory_of_its_board(tmp_path: Path) -> None:
     assert node(here) == node(here)
     shutil.copytree(here, tmp_path / "copied")
     assert node(tmp_path / "copied") != node(here)
+
+
+async def test_a_word_that_nobody_can_read_cuts_no_feed(shelf: Shelf, tmp_path: Path) -> None:
+    """As one of another version of Cito; it is not answered, either: its writer may not believe that it is known."""
+    async with (
+        shelf.process() as one,
+        shelf.elsewhere(tmp_path / "there").process() as far,
+        Redis.from_url(shelf.urls.cache) as server,
+    ):
+        assert one.cache.words is not None
+        assert far.cache.words is not None
+        for channel in (*one.cache.words.channels, *far.cache.words.channels):
+            for text in (b"", b"\xc1", b"\x93\x01\xa1a", b"\x94\x01\x02\x03\x04"):
+                await server.execute_command("SPUBLISH", channel, text)
+        await one.rename("new")
+        assert await far.name() == "new"
+        for process in (one, far):
+            assert process.cache.feed is not None
+            assert process.cache.feed.cuts == 0
+        assert (counts(one).confirmed, counts(one).unconfirmed, counts(far).heard) == (1, 0, 1)
+
+
+async def test_a_process_that_nobody_reads_through_forgets_what_it_was_told_once_it_is_vouched_for(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    async with shelf.process() as one, shelf.elsewhere(tmp_path / "there").process() as idle:
+        await one.cache.committed([tag(shelf, number) for number in range(100)])
+        assert counts(idle).heard == 1
+        bumps = idle.cache._resolver.bumps
+
+        async def forgotten() -> bool:
+            return not bumps.recent()
+
+        await until(forgotten, 20)
+
+
+async def test_a_neighbour_that_dies_while_it_tells_its_node_leaves_nobody_uninformed(
+    shelf: Shelf, tmp_path: Path, lines: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has put a note on the board, of two, and nobody has been made to look; another process has seen that one."""
+    shelf.psql("insert into items (clinic_id, id, name) values (%s, 2, 'one')", shelf.clinic)
+    there = shelf.elsewhere(tmp_path / "there")
+    async with (
+        shelf.process() as one,
+        there.process() as dying,
+        there.process() as whole,
+        there.process(item=PATIENT) as busy,
+    ):
+        for id_ in (1, 2):
+            await busy.warm(id_)
+        told = asyncio.Event()
+
+        def half(notes: Sequence[Note]) -> None:
+            assert dying.cache.board is not None
+            dying.cache.board._own.write(notes[0])
+            told.set()
+            raise ConnectionError
+
+        assert dying.cache.words is not None
+        assert whole.cache.board is not None
+        monkeypatch.setattr(dying.cache.words, "_tell", half)
+        for line in lines[2:]:
+            transport(line).pause_reading()
+        shelf.psql("update items set name = 'new'")
+        writing = asyncio.create_task(one.cache.committed([tag(shelf, 1), tag(shelf, 2)]))
+        await told.wait()
+        whole.cache.board._take()
+        transport(lines[2]).resume_reading()
+        await writing
+        assert [await busy.name(id_) for id_ in (1, 2)] == ["new", "new"]
+        assert (counts(one).confirmed, counts(whole).heard, counts(busy).heard) == (1, 1, 0)
