@@ -333,10 +333,11 @@ async def test_a_process_that_nobody_reads_through_forgets_what_it_was_told_once
         await until(forgotten, 20)
 
 
+@pytest.mark.parametrize("noted", [1, 2], ids=["half of it", "all of it"])
 async def test_a_neighbour_that_dies_while_it_tells_its_node_leaves_nobody_uninformed(
-    shelf: Shelf, tmp_path: Path, lines: list[Connection], monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, tmp_path: Path, lines: list[Connection], monkeypatch: pytest.MonkeyPatch, noted: int
 ) -> None:
-    """It has put a note on the board, of two, and nobody has been made to look; another process has seen that one."""
+    """Notes of it are on the board, and nobody has been made to look; another process has happened to see them."""
     shelf.psql("insert into items (clinic_id, id, name) values (%s, 2, 'one')", shelf.clinic)
     there = shelf.elsewhere(tmp_path / "there")
     async with (
@@ -349,15 +350,16 @@ async def test_a_neighbour_that_dies_while_it_tells_its_node_leaves_nobody_uninf
             await busy.warm(id_)
         told = asyncio.Event()
 
-        def half(notes: Sequence[Note]) -> None:
+        def not_done(notes: Sequence[Note]) -> None:
             assert dying.cache.board is not None
-            dying.cache.board._own.write(notes[0])
+            for note in notes[:noted]:
+                dying.cache.board._own.write(note)
             told.set()
             raise ConnectionError
 
         assert dying.cache.words is not None
         assert whole.cache.board is not None
-        monkeypatch.setattr(dying.cache.words, "_tell", half)
+        monkeypatch.setattr(dying.cache.words, "_tell", not_done)
         for line in lines[2:]:
             transport(line).pause_reading()
         shelf.psql("update items set name = 'new'")
