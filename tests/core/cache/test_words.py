@@ -116,6 +116,16 @@ async def test_on_one_node_nobody_is_told_and_nobody_waits(
             assert counts(process) == WordCounts()
             assert process.cache.words is not None
             assert not process.cache.words._asked
+        assert two.cache.words is not None
+        assert [number for _, number in two.cache.words._known] == [1]  # from the board
+
+
+async def test_a_bump_that_failed_is_said_and_no_answer_is_waited_for(shelf: Shelf) -> None:
+    async with shelf.process() as one:
+        one.lose_bumps()
+        assert await written(one, "new") == "failed"
+        assert one.cache.words is not None
+        assert not one.cache.words._asked
 
 
 async def test_a_read_there_that_began_before_the_word_is_kept_by_nobody(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from weakref import ref
 
 import pytest
 
+from cito.core.audit.journal import MOST_PATIENTS
 from cito.core.cache.entry import DEAD, Entry
-from cito.core.http.asgi import RECORD
+from cito.core.http.asgi import ASKED, RECORD
 from cito.core.http.fastpath import FastPath
 from cito.core.settings import Settings
 from cito.core.telemetry import Record, What
@@ -33,17 +35,19 @@ class Hot:
         headers = [*self.scope["headers"], (name, value)]
         return {**self.scope, "headers": headers}
 
+    async def ask(self, scope: dict[str, Any]) -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(_: Any) -> None: ...
+
+        await self.app(dict(scope), receive, send)
+
 
 @pytest.fixture
 async def hot(tmp_path: Path) -> Hot:
     made = Hot(tmp_path)
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(_: Any) -> None: ...
-
-    await made.app(dict(made.scope), receive, send)
+    await made.ask(made.scope)
     assert made.app.find(made.scope) is not None
     return made
 
@@ -124,13 +128,30 @@ async def test_an_answer_for_which_more_was_read_has_no_memo(hot: Hot) -> None:
 
 async def test_memos_are_bounded(hot: Hot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cito.core.http.fastpath._MOST_MEMOS", 3)
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(_: Any) -> None: ...
-
     for number in range(5):
         coding = (b"accept-encoding", b"x-%d" % number)
-        await hot.app({**hot.scope, "headers": [*hot.scope["headers"], coding]}, receive, send)
+        await hot.ask(hot.scope_with(*coding))
     assert [key[3] for key in hot.app._memos] == [b"x-2", b"x-3", b"x-4"]
+    await hot.ask({**hot.scope_with(b"accept-encoding", b"x-2"), ASKED: True})  # the long way once more
+    assert [key[3] for key in hot.app._memos] == [b"x-3", b"x-4", b"x-2"]
+
+
+async def test_the_age_is_that_of_the_entry(hot: Hot) -> None:
+    hot.entry.loaded_at -= 30
+    hit = hot.app.find(hot.scope)
+    assert hit is not None
+    assert int(dict(hit.start["headers"])[b"age"]) >= 30
+
+
+async def test_an_answer_that_nothing_has_changed_has_a_memo_too(hot: Hot) -> None:
+    hot.app._memos.clear()
+    await hot.ask(hot.scope_with(b"if-none-match", hot.entry.etag.encode()))
+    assert hot.app.find(hot.scope) is not None
+
+
+async def test_an_answer_of_more_patients_than_an_event_can_name_has_no_memo(hot: Hot) -> None:
+    for others, remembered in ((MOST_PATIENTS - 1, 1), (MOST_PATIENTS, 0)):  # beside the path's own
+        hot.app._memos.clear()
+        hot.entry.patients = tuple(UUID(int=place) for place in range(others))
+        await hot.ask(hot.scope)
+        assert len(hot.app._memos) == remembered
