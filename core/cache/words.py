@@ -119,7 +119,7 @@ class Words:
 
     def word(self, number: int, tags: Sequence[bytes]) -> Word:
         """Return the word that goes with a bump; `unsaid` must follow, or `confirmed`."""
-        self._asked[number] = _Question(asyncio.get_running_loop().time() + self._bound)
+        self._asked[number] = _Question(asyncio.get_running_loop().time() + self._bound - _GRACE_SECONDS)
         text = _encode(_Text(number, self._witness, self._own, list(tags)))
         return Word(self._channels, self._node, text)
 
