@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+import uvloop
 
 from cito.core.cache import resolve, shared
 from cito.core.cache.engine import Cache
@@ -345,4 +346,4 @@ def far_process(shelf: Shelf, ready: Any) -> None:
             ready.set()
             await asyncio.Event().wait()
 
-    asyncio.run(main())
+    uvloop.run(main())  # as processes of an API do

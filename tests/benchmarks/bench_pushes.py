@@ -18,9 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rich.console import Console
-from rich.table import Table
 from valkey import Valkey
+
+from cito.core.commands.output import show
 
 _SET = b"redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)"
 _SET_AND_TELL = _SET + b" redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'n', KEYS[1])"
@@ -66,12 +66,7 @@ def main() -> None:
             ]
         finally:
             server.stop()
-    table = Table(title=f"{given.stamps} stamps, {given.listeners} listeners")
-    for heading in rounds[0]:
-        table.add_column(heading)
-    for row in rounds:
-        table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    show(rounds, title=f"{given.stamps} stamps, {given.listeners} listeners", as_json=False)
     if given.json:
         given.json.write_text(json.dumps(rounds, indent=2))
 

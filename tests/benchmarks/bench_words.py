@@ -26,12 +26,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import uvloop
 from history_engine import relay
-from rich.console import Console
-from rich.table import Table
-from shelf import INVALIDATIONS, SOURCES, Process, Shelf
+from shelf import INVALIDATIONS, SOURCES, Process, Shelf, far_process
 from valkey import Valkey
 
 from cito.core.cache.words import Words
+from cito.core.commands.output import show
 from cito.core.database.invalidation import install
 from cito.core.database.migrations import migrate
 from cito.core.embedded import running
@@ -55,12 +54,7 @@ def main() -> None:
         stack.callback(valkey.stop)
         shelf = Shelf(replace(urls, cache=valkey.url), home, uuid4())
         rows = uvloop.run(measure(shelf, home / "there", given.writes))
-    table = Table(title=f"a write of one row, {given.writes} of each kind, us")
-    for heading in rows[0]:
-        table.add_column(heading)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    show(rows, title=f"a write of one row, {given.writes} of each kind, us", as_json=False)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=2) + "\n")
 
@@ -113,18 +107,6 @@ async def write(process: Process, writes: int, kinds: Sequence[bool]) -> dict[bo
 def quantiles(times: Sequence[int]) -> dict[str, int]:
     ordered = sorted(times)
     return {name: ordered[int(len(ordered) * share)] // 1000 for name, share in (("p50", 0.5), ("p99", 0.99))}
-
-
-def far_process(shelf: Shelf, ready: Any) -> None:
-    """A process of the other node, with the row in its local tier."""
-
-    async def serve() -> None:
-        async with shelf.process() as far:
-            await far.warm()
-            ready.set()
-            await asyncio.Event().wait()
-
-    uvloop.run(serve())
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,24 @@ async def healed(process: Process) -> None:
         return bool((await process.get()).outcome == "local")
 
     await until(local)
+
+
+@contextmanager
+def fronted(shelf: Shelf, valkey: Valkey) -> Iterator[tuple[Shelf, Valkey, Callable[[Valkey], None]]]:
+    """Give a shelf whose address of the shared tier is a link, as a proxy or a name would be, another server, and what
+    leads the link to a server.
+    """
+    with tempfile.TemporaryDirectory(prefix="cito-valkey-") as folder, ExitStack() as stack:
+        other = Valkey(Path(folder))
+        stack.callback(other.stop)
+        address = Path(folder) / "front"
+
+        def lead_to(server: Valkey) -> None:
+            address.unlink(missing_ok=True)
+            address.symlink_to(server.path)
+
+        lead_to(valkey)
+        yield replace(shelf, urls=replace(shelf.urls, cache=f"unix://{address}")), other, lead_to
 
 
 async def test_stalled_one_deadline_once_then_nobody_waits(shelf: Shelf, valkey: Valkey) -> None:
@@ -144,13 +163,7 @@ async def test_failed_over_before_the_relay_could_vouch_own_writes_are_read_thro
 
 
 async def test_a_real_replica_without_the_last_stamps_is_promoted(unrelayed: Shelf, valkey: Valkey) -> None:
-    """The address of the shared tier is a link, as a proxy or a name would be: it moves to the replica."""
-    with tempfile.TemporaryDirectory(prefix="cito-valkey-") as folder, ExitStack() as stack:
-        replica = Valkey(Path(folder))
-        stack.callback(replica.stop)
-        address = Path(folder) / "front"
-        address.symlink_to(valkey.path)
-        shelf = replace(unrelayed, urls=replace(unrelayed.urls, cache=f"unix://{address}"))
+    with fronted(unrelayed, valkey) as (shelf, replica, lead_to):
         async with shelf.relay(), shelf.process() as one, shelf.process() as two:
             await one.warm()
             await two.warm()
@@ -158,8 +171,7 @@ async def test_a_real_replica_without_the_last_stamps_is_promoted(unrelayed: She
             await replica.promote()  # cut off here: what follows, it has never heard of
             for number in range(3):
                 await one.rename(f"lost {number}")
-            address.unlink()
-            address.symlink_to(replica.path)
+            lead_to(replica)
             valkey.kill()
             for _ in range(50):
                 assert await one.name() == await two.name() == "lost 2"
@@ -173,28 +185,22 @@ async def test_identitycache_a_server_is_ejected_and_comes_back_with_what_it_had
     unrelayed: Shelf, valkey: Valkey
 ) -> None:
     """Why its README turns failover off: memcached's clients go to another server, and back to the old entries."""
-    with tempfile.TemporaryDirectory(prefix="cito-valkey-") as folder, ExitStack() as stack:
-        other = Valkey(Path(folder))
-        stack.callback(other.stop)
-        address = Path(folder) / "front"
-        address.symlink_to(valkey.path)
-        shelf = replace(unrelayed, urls=replace(unrelayed.urls, cache=f"unix://{address}"))
+    with fronted(unrelayed, valkey) as (shelf, other, lead_to):
 
-        async def lead_to(server: Valkey, away: Valkey) -> None:
-            address.unlink()
-            address.symlink_to(server.path)
+        async def move(to: Valkey, away: Valkey) -> None:
+            lead_to(to)
             async with Redis.from_url(away.url) as left:
                 await left.execute_command("CLIENT", "KILL", "SKIPME", "yes")
 
         async with shelf.relay(), shelf.process() as one, shelf.process() as two:
             await one.warm()
             await two.warm()
-            await lead_to(other, away=valkey)
+            await move(other, away=valkey)
             await healed(one)
             await one.rename("while it was away")
             assert await one.name() == "while it was away"
             await healed(two)
-            await lead_to(valkey, away=other)
+            await move(valkey, away=other)
             for _ in range(50):
                 assert await one.name() == await two.name() == "while it was away"
                 await asyncio.sleep(0.005)
